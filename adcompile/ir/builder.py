@@ -1,0 +1,82 @@
+"""Appends equations to a growing block; pure equations that were already emitted are shared (CSE).
+
+The only mutable state of a stage: born in it, frozen by `Builder.block`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from adcompile.ir.core import Atom, Block, Eqn, Value
+from adcompile.ir.types import Type
+from adcompile.source import SourceLoc
+
+
+class Builder:
+    """A block under construction; a child builder (a region) sees what its parents emitted before it."""
+
+    def __init__(self, parent: Builder | None = None):
+        self.parent = parent
+        self.eqns: list[Eqn] = []
+        self.memo: dict[tuple, tuple[Value, ...]] = {}
+        self.definitions: dict[Value, Eqn] = {}
+        self.loc: SourceLoc | None = parent.loc if parent else None
+        self.note: str = parent.note if parent else ""
+
+    def emit(
+        self,
+        op: str,
+        args: Sequence[Atom],
+        types: Sequence[Type],
+        attrs: Mapping[str, Any] | None = None,
+        regions: Sequence[Block] = (),
+        pure: bool = True,
+        names: Sequence[str] = (),
+    ) -> tuple[Value, ...]:
+        """Append ``outs = op(args)``, or return the outs of an equal equation already in sight."""
+        attrs = dict(attrs or {})
+        key = None
+        if pure and not regions:
+            key = (op, tuple(args), tuple(types), tuple(sorted((k, repr(v)) for k, v in attrs.items())))
+            found = self.lookup(key)
+            if found is not None:
+                return found
+        names = tuple(names) or ("",) * len(types)
+        outs = tuple(Value(t, n) for t, n in zip(types, names, strict=True))
+        self.append(Eqn(op, tuple(args), outs, attrs, self.loc, tuple(regions), self.note))
+        if key is not None:
+            self.memo[key] = outs
+        return outs
+
+    def append(self, eqn: Eqn) -> None:
+        """Append a finished equation."""
+        self.eqns.append(eqn)
+        for out in eqn.outs:
+            self.definitions[out] = eqn
+
+    def lookup(self, key: tuple) -> tuple[Value, ...] | None:
+        """The outs of an equal pure equation in this block or one around it."""
+        builder: Builder | None = self
+        while builder is not None:
+            if key in builder.memo:
+                return builder.memo[key]
+            builder = builder.parent
+        return None
+
+    def definition(self, atom: Atom) -> Eqn | None:
+        """The equation that defines ``atom``, where it is in sight."""
+        builder: Builder | None = self
+        while builder is not None and isinstance(atom, Value):
+            if atom in builder.definitions:
+                return builder.definitions[atom]
+            builder = builder.parent
+        return None
+
+    def child(self) -> Builder:
+        """A builder for a region of the next equation."""
+        return Builder(self)
+
+    def block(self, params: Sequence[Value], results: Sequence[Atom]) -> Block:
+        """Freeze what was emitted."""
+        return Block(tuple(params), tuple(self.eqns), tuple(results))

@@ -1,0 +1,154 @@
+"""Structured SSA on one page: `Value`, `Const`, `Eqn`, `Block`, `Trace`.
+
+Invariants (checked by `adcompile.ir.verifier`): every value is defined once and before its use; a region sees the
+values of the blocks around it; array values are pure (``store`` returns a new version).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from adcompile.ir.types import Type
+from adcompile.source import SourceLoc
+
+
+@dataclass(eq=False)
+class Value:
+    """An SSA value, equal only to itself; ``name`` is the user's word for it, a hint that its builder may set."""
+
+    type: Type
+    name: str = ""
+
+    def __repr__(self) -> str:
+        return f"<{self.name or 'value'}: {self.type}>"
+
+
+@dataclass(frozen=True)
+class Const:
+    """A number known while tracing."""
+
+    value: Any
+    type: Type
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Const) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    @property
+    def key(self) -> tuple:
+        """Tells 0.0 from -0.0, 1 from 1.0 from True, and nan equal to itself."""
+        return (repr(self.value), self.type)
+
+
+Atom = Value | Const
+
+
+@dataclass(frozen=True, eq=False)
+class Eqn:
+    """``outs = op(args)`` with static ``attrs`` and, for control flow, ``regions``.
+
+    Control flow: ``if (pred) {then} {else}``; ``loop (start, stop, step, *carried) {index, *carried → carried'}``;
+    ``while (*carried) {*carried → pred} {*carried → carried'}``.
+    """
+
+    op: str
+    args: tuple[Atom, ...]
+    outs: tuple[Value, ...]
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    loc: SourceLoc | None = None
+    regions: tuple[Block, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Straight-line equations from ``params`` to ``results``; may use values of the blocks around it."""
+
+    params: tuple[Value, ...]
+    eqns: tuple[Eqn, ...]
+    results: tuple[Atom, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """A whole program: a name, a closed block, and comment lines that say what it is."""
+
+    name: str
+    block: Block
+    header: tuple[str, ...] = ()
+
+    @property
+    def params(self) -> tuple[Value, ...]:
+        """The inputs, flat."""
+        return self.block.params
+
+    @property
+    def results(self) -> tuple[Atom, ...]:
+        """The outputs, flat."""
+        return self.block.results
+
+    def __str__(self) -> str:
+        from adcompile.ir.printer import show
+
+        return show(self)
+
+
+def free_values(block: Block) -> list[Value]:
+    """The values of surrounding blocks that ``block`` reads, in order of first use."""
+    defined: set[Value] = set(block.params)
+    free: dict[Value, None] = {}
+
+    def use(atom: Atom) -> None:
+        if isinstance(atom, Value) and atom not in defined:
+            free[atom] = None
+
+    for eqn in block.eqns:
+        for atom in eqn.args:
+            use(atom)
+        for region in eqn.regions:
+            for value in free_values(region):
+                use(value)
+        defined.update(eqn.outs)
+    for atom in block.results:
+        use(atom)
+    return list(free)
+
+
+def eqn_inputs(eqn: Eqn) -> list[Value]:
+    """Every value an equation reads, those its regions capture included."""
+    reads = dict.fromkeys(a for a in eqn.args if isinstance(a, Value))
+    for region in eqn.regions:
+        reads.update(dict.fromkeys(free_values(region)))
+    return list(reads)
+
+
+def walk(block: Block) -> Iterator[Eqn]:
+    """All equations, those of regions after the equation that holds them."""
+    for eqn in block.eqns:
+        yield eqn
+        for region in eqn.regions:
+            yield from walk(region)
+
+
+def substitute(block: Block, mapping: Mapping[Value, Atom], fresh: Callable[[Value], Value] | None = None) -> Block:
+    """A copy of ``block`` with new values throughout and free values replaced by ``mapping``."""
+    env: dict[Value, Atom] = dict(mapping)
+    copy = fresh or (lambda v: Value(v.type, v.name))
+
+    def get(atom: Atom) -> Atom:
+        return env.get(atom, atom) if isinstance(atom, Value) else atom
+
+    params = tuple(copy(p) for p in block.params)
+    env.update(zip(block.params, params, strict=True))
+    eqns = []
+    for eqn in block.eqns:
+        args = tuple(map(get, eqn.args))
+        regions = tuple(substitute(r, env, fresh) for r in eqn.regions)
+        outs = tuple(copy(o) for o in eqn.outs)
+        env.update(zip(eqn.outs, outs, strict=True))
+        eqns.append(Eqn(eqn.op, args, outs, eqn.attrs, eqn.loc, regions, eqn.note))
+    return Block(params, tuple(eqns), tuple(map(get, block.results)))

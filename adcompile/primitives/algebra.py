@@ -1,0 +1,320 @@
+"""The algebra that derivative rules and expansions are written in: `Emitter` (``op``) and `Handle` (``x``).
+
+``op.sin(x) * y + 1.0`` appends equations to a builder, infers their types, folds constants and drops multiplications
+by one on the way. A rule never tests for zero: an absent tangent or cotangent is None.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import operator
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from adcompile.errors import MissingRule, ShapeMismatch, UnsupportedDtype
+from adcompile.ir import ANY, Array, Atom, Const, Scalar, Type, Value
+from adcompile.ir.builder import Builder
+from adcompile.ir.types import DTYPES, INDEX, PYTHON_BOOL, PYTHON_FLOAT, PYTHON_INT, Dim
+from adcompile.primitives.evaluate import evaluate_constant
+from adcompile.primitives.registry import PRIMITIVES
+
+
+class Handle:
+    """An atom with its emitter, so that rules can write arithmetic."""
+
+    __slots__ = ("atom", "op")
+    __array_priority__ = 1000
+    __hash__ = None  # type: ignore[assignment]  # a handle stands for a number, not for itself
+
+    def __init__(self, op: Emitter, atom: Atom):
+        self.op, self.atom = op, atom
+
+    @property
+    def type(self) -> Type:
+        """The type of the atom."""
+        return self.atom.type
+
+    @property
+    def rank(self) -> int:
+        """Its number of dimensions."""
+        return self.atom.type.rank
+
+    def __repr__(self) -> str:
+        return f"Handle({self.atom!r})"
+
+    def __bool__(self) -> bool:
+        raise TypeError("a handle has no truth value while tracing")
+
+    def __neg__(self):
+        return self.op("neg", self)
+
+    def __eq__(self, other):
+        return self.op("eq", self, other)
+
+    def __ne__(self, other):
+        return self.op("ne", self, other)
+
+
+def _operator(symbol: str, name: str, reflected: bool = True) -> None:
+    setattr(Handle, f"__{symbol}__", lambda self, other: self.op(name, self, other))
+    if reflected:
+        setattr(Handle, f"__r{symbol}__", lambda self, other: self.op(name, other, self))
+
+
+for _symbol, _name in {
+    "add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "floordiv": "floordiv", "mod": "mod", "pow": "pow",
+}.items():  # fmt: skip
+    _operator(_symbol, _name)
+for _symbol in ("lt", "le", "gt", "ge"):
+    _operator(_symbol, _symbol, reflected=False)
+
+
+def const_type(value: Any) -> Type:
+    """The type of a number known while tracing; NumPy scalars keep their dtype, Python's are weak."""
+    if isinstance(value, np.generic):
+        if value.dtype.name not in DTYPES:
+            raise UnsupportedDtype(f"dtype {value.dtype} is not supported", remedy="Use float32 or float64.")
+        return Scalar(value.dtype.name)
+    for python, type in ((bool, PYTHON_BOOL), (int, PYTHON_INT), (float, PYTHON_FLOAT)):
+        if isinstance(value, python):
+            return type
+    raise UnsupportedDtype(f"a {type_name(value)} cannot enter a computation", remedy="Use a number or an array.")
+
+
+def type_name(value: Any) -> str:
+    """The name of a value's class, for messages."""
+    return type(value).__name__
+
+
+class Emitter:
+    """Emits primitives into a builder: ``op.name(*args, **attrs)`` or ``op("name", …)``."""
+
+    def __init__(self, builder: Builder):
+        self.builder = builder
+
+    def __getattr__(self, name: str):
+        if name in PRIMITIVES:
+            return functools.partial(self, name)
+        raise AttributeError(name)
+
+    def __call__(self, name: str, *args: Any, types: Sequence[Type] | None = None, **attrs: Any) -> Any:
+        """Emit one equation; a handle, or a tuple of handles where the primitive has several results."""
+        primitive = PRIMITIVES[name]
+        atoms = tuple(map(self.atom, args))
+        if types is None:
+            types = primitive.infer(tuple(a.type for a in atoms), attrs)
+        if primitive.elementwise:
+            folded = self._fold(name, atoms, types[0], attrs)
+            if folded is not None:
+                return folded
+            if any(ANY in a.type.dims for a in atoms):
+                self._check_broadcast(atoms)
+        outs = self.builder.emit(name, atoms, types, attrs, pure=primitive.pure)
+        handles = tuple(Handle(self, o) for o in outs)
+        return handles[0] if len(handles) == 1 else handles
+
+    def strong(self, name: str, *args: Any) -> Any:
+        """Emit as a NumPy function does: its result is a NumPy scalar even where every operand is Python's."""
+        types = PRIMITIVES[name].infer(tuple(self.atom(a).type for a in args), {})
+        firm = tuple(Scalar(t.dtype) if isinstance(t, Scalar) else t for t in types)
+        return self(name, *args, types=firm)
+
+    # -- atoms ------------------------------------------------------------------------------------------------
+
+    def handle(self, atom: Atom) -> Handle:
+        """Wrap an atom."""
+        return Handle(self, atom)
+
+    def atom(self, value: Any) -> Atom:
+        """The atom of a handle, an atom or a number."""
+        if isinstance(value, Handle):
+            return value.atom
+        if isinstance(value, Value | Const):
+            return value
+        return Const(value.item() if isinstance(value, np.generic) else value, const_type(value))
+
+    def constant(self, value: Any, type: Type) -> Handle:
+        """A number of a given scalar type."""
+        return Handle(self, Const(value, type))
+
+    # -- shapes -----------------------------------------------------------------------------------------------
+
+    def shape(self, x: Any) -> tuple[Any, ...]:
+        """The sizes of ``x`` as ints or index handles, expressed through the sizes of what it was computed from."""
+        atom = self.atom(x)
+        return tuple(self.size(atom, axis) for axis in range(atom.type.rank))
+
+    def size(self, x: Any, axis: int) -> Any:
+        """One size of ``x``."""
+        atom = self.atom(x)
+        known = atom.type.dims[axis]
+        if isinstance(known, int):
+            return known
+        eqn = self.builder.definition(atom)
+        rule = PRIMITIVES[eqn.op].shape if eqn is not None and eqn.op in PRIMITIVES else None
+        if eqn is not None and rule is not None:
+            size = rule(self, tuple(Handle(self, a) for a in eqn.args), eqn.attrs)[axis]
+            if isinstance(size, Handle) and isinstance(size.atom, Const):
+                return size.atom.value
+            return size
+        return Handle(self, self.builder.emit("dim", (atom,), (INDEX,), {"axis": axis})[0])
+
+    def dims_of(self, sizes: Sequence[Any]) -> tuple:
+        """What is known of a shape given as ints and handles."""
+        return tuple(map(self._dim_of, sizes))
+
+    def _dim_of(self, size: Any) -> Dim:
+        atom = self.atom(size)
+        if isinstance(atom, Const):
+            return atom.value
+        eqn = self.builder.definition(atom)
+        return eqn.args[0].type.dims[eqn.attrs["axis"]] if eqn is not None and eqn.op == "dim" else ANY
+
+    def _check_broadcast(self, atoms: Sequence[Atom]) -> None:
+        """Where a size is not known to differ from 1, let the program check that no hidden broadcast happens."""
+        rank = max(a.type.rank for a in atoms)
+        for back in range(1, rank + 1):
+            axes = [(a, a.type.rank - back) for a in atoms if a.type.rank >= back]
+            axes = [(a, axis) for a, axis in axes if a.type.dims[axis] != 1]
+            if len(axes) < 2 or all(a.type.dims[axis] != ANY for a, axis in axes):
+                continue
+            sizes = [self.size(a, axis) for a, axis in axes]
+            for size in sizes[1:]:
+                self.check_same(sizes[0], size)
+
+    def check_same(self, a: Any, b: Any, message: str = "operands could not be broadcast together") -> None:
+        """Emit a run-time check that two sizes are equal, unless that is known."""
+        one, two = self.atom(a), self.atom(b)
+        if one == two:
+            return
+        if isinstance(one, Const) and isinstance(two, Const):
+            raise ShapeMismatch(f"{message}: sizes {one.value} and {two.value}", self.builder.loc)
+        self.builder.emit("check_same", (one, two), (), {"message": message})
+
+    # -- simplification ---------------------------------------------------------------------------------------
+
+    def _fold(self, name: str, atoms: Sequence[Atom], type: Type, attrs: Mapping[str, Any]) -> Handle | None:
+        """Constant folding and the identities that are exact in floating point."""
+        if all(isinstance(a, Const) for a in atoms):
+            value = evaluate_constant(name, atoms, type, attrs)
+            return None if value is None else Handle(self, Const(value, type))
+        keep = _IDENTITIES.get(name)
+        kept = keep(*atoms) if keep else None
+        if kept is None and name == "neg":
+            inner = self.builder.definition(atoms[0])
+            kept = inner.args[0] if inner is not None and inner.op == "neg" else None
+        if kept is None and name in ("mul", "div") and _is(atoms[1], -1.0):
+            return -Handle(self, atoms[0]) if _same_kind(atoms[0].type, type) else None
+        if kept is None and name == "mul" and _is(atoms[0], -1.0):
+            return -Handle(self, atoms[1]) if _same_kind(atoms[1].type, type) else None
+        return Handle(self, kept) if kept is not None and _same_kind(kept.type, type) else None
+
+    # -- shared pieces of rules -------------------------------------------------------------------------------
+
+    pi = math.pi
+
+    def like(self, x: Any, value: Any) -> Handle:
+        """``value`` in the dtype of ``x``: for numbers that ``where`` would otherwise give as float64."""
+        type = self.atom(x).type
+        return self.cast(value, dtype=type.dtype, weak=_weakness(type))
+
+    def zeros_like(self, x: Any) -> Handle:
+        """A zero of the type and shape of ``x``."""
+        type = self.atom(x).type
+        zero = self.zero(type.dtype)
+        if isinstance(type, Scalar):
+            return self.constant(zero.atom.value, type)
+        return self("full", zero, *self.shape(x), dims=type.dims)
+
+    def zero(self, dtype: str) -> Handle:
+        """A scalar zero."""
+        return self.constant(False if dtype == "bool" else 0.0 if dtype.startswith("float") else 0, Scalar(dtype))
+
+    def unsqueeze(self, x: Any, axes: Sequence[int]) -> Handle:
+        """New axes of size 1 at the given positions of the result."""
+        if isinstance(self.atom(x).type, Scalar):
+            return self("full", x, *(1,) * len(axes), dims=(1,) * len(axes))
+        rank = self.atom(x).type.rank + len(axes)
+        spec = tuple(("new",) if i in axes else ("slice", False, False, 1) for i in range(rank))
+        return self("index", x, spec=spec)
+
+    def squeeze_axis(self, x: Any, axis: int) -> Handle:
+        """Drop an axis of size 1."""
+        rank = self.atom(x).type.rank
+        spec = tuple(("int",) if i == axis else ("slice", False, False, 1) for i in range(rank))
+        return self("index", x, 0, spec=spec)
+
+    def swap_last(self, x: Handle) -> Handle:
+        """Transpose the last two dimensions."""
+        rank = x.rank
+        return self("transpose", x, perm=(*range(rank - 2), rank - 1, rank - 2))
+
+    def reshape_to(self, x: Any, sizes: Sequence[Any], like: Type) -> Handle:
+        """The elements of ``x`` in the shape of a type whose sizes are given."""
+        if not sizes:
+            return self("index", self("reshape", x, 1, dims=(1,)), 0, spec=(("int",),))
+        return self("reshape", x, *sizes, dims=like.dims)
+
+    def broadcast(self, x: Any, sizes: Sequence[Any], dims: tuple) -> Handle:
+        """``x`` repeated along its dimensions of size 1 and new leading ones."""
+        type = self.atom(x).type
+        if type.dims == tuple(dims) and not any(d == ANY for d in dims):
+            return Handle(self, self.atom(x))
+        if isinstance(type, Scalar):
+            return self("full", x, *sizes, dims=tuple(dims))
+        return self("broadcast_to", x, *sizes, dims=tuple(dims))
+
+    def match(self, cotangent: Handle, type: Type, like: Any) -> Handle:
+        """Sum and cast a cotangent back to the shape and dtype that broadcasting started from."""
+        rank = type.rank
+        lead = tuple(range(cotangent.rank - rank))
+        ones = tuple(
+            axis + len(lead)
+            for axis, dim in enumerate(type.dims)
+            if dim == 1 and cotangent.type.dims[axis + len(lead)] != 1
+        )
+        if ones:
+            cotangent = self.sum(cotangent, axis=ones, keepdims=True)
+        if lead:
+            cotangent = self.sum(cotangent, axis=lead, keepdims=False)
+        if cotangent.type.dtype != type.dtype or _weakness(cotangent.type) != _weakness(type):
+            cotangent = self.cast(cotangent, dtype=type.dtype, weak=_weakness(type))
+        return cotangent
+
+    def add_up(self, a: Handle | None, b: Handle | None) -> Handle | None:
+        """The sum of two (co)tangents, either of which may be an absent zero."""
+        if a is None or b is None:
+            return b if a is None else a
+        return a + b
+
+
+def _weakness(type: Type) -> bool:
+    return isinstance(type, Scalar) and type.weak
+
+
+def _same_kind(a: Type, b: Type) -> bool:
+    return a.dtype == b.dtype and a.rank == b.rank and _weakness(a) == _weakness(b) and a.dims == b.dims
+
+
+def _is(atom: Atom, number: float) -> bool:
+    return isinstance(atom, Const) and not isinstance(atom.value, bool) and operator.eq(atom.value, number)
+
+
+_IDENTITIES = {
+    "mul": lambda a, b: a if _is(b, 1.0) else b if _is(a, 1.0) else None,
+    "div": lambda a, b: a if _is(b, 1.0) else None,
+    "pow": lambda a, b: a if _is(b, 1.0) else None,
+    "sub": lambda a, b: a if _is(b, 0.0) and str(b.value)[0] != "-" else None,
+    "cast": lambda a: a,
+    "where": lambda c, a, b: (a if c.value else b) if isinstance(c, Const) else None,
+}
+
+
+def require_array(x: Any, what: str) -> Array:
+    """The array type of a handle, or a `MissingRule`."""
+    if isinstance(x, Handle) and isinstance(x.type, Array):
+        return x.type
+    raise MissingRule(f"{what} needs an array")

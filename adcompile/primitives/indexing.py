@@ -1,0 +1,213 @@
+"""Reading and writing parts of arrays: ``index``, ``store``, ``accumulate``.
+
+A static ``spec`` says what each subscript is, in order; the dynamic parts follow as arguments:
+
+- ``("int",)`` an integer scalar: one argument;
+- ``("slice", has_start, has_stop, step)`` with Python's meaning of negative and out-of-range bounds: up to two arguments;
+- ``("new",)`` a new axis: no argument;
+- ``("array",)`` an integer array: one argument. NumPy's rules for the position of the broadcast dimensions hold.
+
+The frontend resolves ``...``, pads with full slices up to the rank, and turns boolean masks into integer arrays
+(``nonzero``). ``store(a, v, *subscripts)`` is a new version of ``a`` with ``a[subscripts] = v``;
+``accumulate`` is ``np.add.at(a, subscripts, v)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from adcompile.ir import ANY, Type
+from adcompile.ir.types import shaped
+from adcompile.primitives.registry import Primitive, define
+from adcompile.primitives.scalar import broadcast_dims, broadcast_shape
+
+Spec = tuple[tuple, ...]
+FULL = ("slice", False, False, 1)
+
+
+def split(spec: Spec, args: Sequence[Any]) -> list[tuple[tuple, tuple]]:
+    """Pair every entry of ``spec`` with the arguments it consumes."""
+    pairs, rest = [], list(args)
+    for entry in spec:
+        count = {"int": 1, "array": 1, "new": 0}.get(entry[0], sum(entry[1:3]) if entry[0] == "slice" else 0)
+        pairs.append((entry, tuple(rest[:count])))
+        rest = rest[count:]
+    return pairs
+
+
+def subscript_text(spec: Spec, texts: Sequence[str]) -> str:
+    """``1:-1, i, None``: the subscript as Python writes it."""
+    words = []
+    for entry, args in split(spec, texts):
+        if entry[0] == "slice":
+            given = list(args)
+            start = given.pop(0) if entry[1] else ""
+            stop = given.pop(0) if entry[2] else ""
+            words.append(f"{start}:{stop}" + (f":{entry[3]}" if entry[3] != 1 else ""))
+        else:
+            words.append("None" if entry[0] == "new" else args[0])
+    while len(words) > 1 and words[-1] == ":":
+        words.pop()
+    return ", ".join(words)
+
+
+def advanced_position(spec: Spec) -> int | None:
+    """Where the broadcast dimensions of array subscripts go among the kept ones; None without array subscripts."""
+    kinds = [e[0] for e in spec]
+    if "array" not in kinds:
+        return None
+    advanced = [i for i, k in enumerate(kinds) if k in ("int", "array")]
+    contiguous = advanced[-1] - advanced[0] + 1 == len(advanced)
+    return sum(k in ("slice", "new") for k in kinds[: advanced[0]]) if contiguous else 0
+
+
+def _assemble(spec: Spec, kept: list, advanced: list) -> tuple:
+    position = advanced_position(spec)
+    if position is None:
+        return tuple(kept)
+    return (*kept[:position], *advanced, *kept[position:])
+
+
+def _infer_index(types: tuple[Type, ...], attrs: Mapping[str, Any]) -> tuple[Type, ...]:
+    array, spec = types[0], attrs["spec"]
+    kept, axis, arrays = [], 0, []
+    for entry, args in split(spec, types[1:]):
+        if entry[0] == "new":
+            kept.append(1)
+            continue
+        if entry[0] == "slice":
+            kept.append(array.dims[axis] if entry == FULL or entry == (*FULL[:3], -1) else ANY)
+        elif entry[0] == "array":
+            arrays.append(args[0])
+        axis += 1
+    return (shaped(array.dtype, _assemble(spec, kept, list(broadcast_dims(tuple(arrays))) if arrays else [])),)
+
+
+def slice_bounds(op: Any, size: Any, entry: tuple, args: Sequence[Any]) -> tuple[Any, Any]:
+    """The first index and the number of elements of a slice over ``size`` elements."""
+    given, step = list(args), entry[3]
+    start = given.pop(0) if entry[1] else None
+    stop = given.pop(0) if entry[2] else None
+    low, high = (0, size) if step > 0 else (-1, size - 1)
+    first = _clip(op, start, size, low, high) if start is not None else (low if step > 0 else high)
+    last = _clip(op, stop, size, low, high) if stop is not None else (high if step > 0 else low)
+    span = last - first if step > 0 else first - last
+    stride = abs(step)
+    count = span if stride == 1 else (span + (stride - 1)) // stride
+    if start is None and stop is None:
+        return first, count
+    return first, _at_least_zero(op, count)
+
+
+def _clip(op: Any, bound: Any, size: Any, low: Any, high: Any) -> Any:
+    """A slice bound with Python's rules, as few operations as its sign allows."""
+    value = _static(op, bound)
+    if value is not None and isinstance(size, int):
+        return min(max(value + size if value < 0 else value, low), high)
+    if value is None:
+        bound = op.where(bound < 0, bound + size, bound)
+        return op.minimum(op.maximum(bound, low), high)
+    return op.maximum(size + value, low) if value < 0 else op.minimum(value, high)
+
+
+def _static(op: Any, x: Any) -> int | None:
+    if isinstance(x, int):
+        return x
+    value = getattr(x.atom, "value", None)
+    return value if isinstance(value, int) else None
+
+
+def _at_least_zero(op: Any, count: Any) -> Any:
+    return max(count, 0) if isinstance(count, int) else op.maximum(count, 0)
+
+
+def index_shape(op: Any, args: Sequence[Any], attrs: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The sizes of ``a[subscripts]``."""
+    array, spec = args[0], attrs["spec"]
+    kept, axis, arrays = [], 0, []
+    for entry, given in split(spec, args[1:]):
+        if entry[0] == "new":
+            kept.append(1)
+            continue
+        if entry[0] == "slice":
+            kept.append(slice_bounds(op, op.size(array, axis), entry, given)[1])
+        elif entry[0] == "array":
+            arrays.append(given[0])
+        axis += 1
+    return _assemble(spec, kept, list(broadcast_shape(op, tuple(arrays), {})) if arrays else [])
+
+
+def _same(types, attrs):
+    return (types[0],)
+
+
+define(
+    Primitive(
+        "index",
+        infer=_infer_index,
+        shape=index_shape,
+        python=lambda texts, eqn: f"{texts[0]}[{subscript_text(eqn.attrs['spec'], texts[1:])}]",
+        linear=(0,),
+        vjp=lambda op, cts, outs, args, attrs, wanted: (
+            op("accumulate", op.zeros_like(args[0]), cts[0], *args[1:], **attrs),
+        ),
+        doc="a[subscripts]",
+    )
+)
+define(
+    Primitive(
+        "store",
+        infer=_same,
+        shape=lambda op, args, attrs: op.shape(args[0]),
+        python=lambda texts, eqn: f"{texts[0]}[{subscript_text(eqn.attrs['spec'], texts[2:])}] = {texts[1]}",
+        jvp=lambda op, tangents, outs, args, attrs: (
+            op(
+                "store",
+                op.zeros_like(args[0]) if tangents[0] is None else tangents[0],
+                op.zeros_like(args[1]) if tangents[1] is None else tangents[1],
+                *args[2:],
+                **attrs,
+            ),
+        ),
+        vjp=lambda op, cts, outs, args, attrs, wanted: (
+            op("store", cts[0], op.zero(args[0].type.dtype), *args[2:], **attrs) if wanted[0] else None,
+            op("index", cts[0], *args[2:], **attrs) if wanted[1] else None,
+        ),
+        doc="a new version of a with a[subscripts] = v",
+    )
+)
+define(
+    Primitive(
+        "accumulate",
+        infer=_same,
+        shape=lambda op, args, attrs: op.shape(args[0]),
+        python=lambda texts, eqn: _accumulate_text(texts, eqn),
+        jvp=lambda op, tangents, outs, args, attrs: (
+            tangents[0]
+            if tangents[1] is None
+            else op(
+                "accumulate",
+                op.zeros_like(args[0]) if tangents[0] is None else tangents[0],
+                tangents[1],
+                *args[2:],
+                **attrs,
+            ),
+        ),
+        vjp=lambda op, cts, outs, args, attrs, wanted: (
+            cts[0],
+            op("index", cts[0], *args[2:], **attrs) if wanted[1] else None,
+        ),
+        doc="a new version of a with v added at a[subscripts], repeated subscripts counted each time",
+    )
+)
+
+
+def _accumulate_text(texts: Sequence[str], eqn: Any) -> str:
+    subscript = subscript_text(eqn.attrs["spec"], texts[2:])
+    if advanced_position(eqn.attrs["spec"]) is None:
+        return f"{texts[0]}[{subscript}] += {texts[1]}"
+    where = f"({subscript})" if ", " in subscript else subscript
+    if ":" in subscript:
+        where = "np.s_[" + subscript + "]"
+    return f"np.add.at({texts[0]}, {where}, {texts[1]})"

@@ -1,0 +1,104 @@
+"""The record of a primitive: everything adcompile knows about one operation, in one place.
+
+A scalar (elementwise) primitive gives ``partials``: ordinary lambdas over an algebra ``op``, so that the same text emits
+IR, is proved by SymPy against the derivative of ``primal``, and runs on floats. Tangent and adjoint follow from them.
+An array primitive is ``linear`` in some arguments and / or gives ``jvp`` and ``vjp`` over the same algebra.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from adcompile.ir import Type
+
+Rule = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Primitive:
+    """One operation.
+
+    Attributes
+    ----------
+    name : the op of its equations.
+    infer : (arg types, attrs) → tuple of result types.
+    python : how NumPy spells it: a format string over ``{0} {1} …`` and attribute names, or (texts, eqn) → text.
+    scalar_python : how Python itself spells it on weak scalars, where that differs (``math.sin``).
+    infix : (symbol, precedence) where it is an operator.
+    shape : (op, args, attrs) → sizes of the result as ints or handles; None where only the result itself knows.
+    primal, partials, domain : see the module; ``domain`` holds one (low, high) interval per argument.
+    linear : positions of arguments the result is linear in, one at a time.
+    jvp : (op, tangents, outs, args, attrs) → tuple of out tangents; None stands for zero.
+    vjp : (op, cotangents, outs, args, attrs, wanted) → tuple of argument cotangents; None stands for zero.
+    pure : False where equal equations must not be shared (fresh buffers) or dropped (checks).
+    effect : True where the equation must stay although nothing reads it.
+    """
+
+    name: str
+    infer: Callable[[tuple[Type, ...], Mapping[str, Any]], tuple[Type, ...]]
+    python: str | Callable[..., str] = ""
+    scalar_python: str = ""
+    infix: tuple[str, int] | None = None
+    shape: Rule | None = None
+    primal: Rule | None = None
+    partials: tuple[Rule | None, ...] | None = None
+    domain: tuple[tuple[float, float], ...] = ()
+    ufunc: np.ufunc | None = None
+    linear: tuple[int, ...] = ()
+    jvp: Rule | None = None
+    vjp: Rule | None = None
+    differentiable: bool = True
+    pure: bool = True
+    effect: bool = False
+    doc: str = ""
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether it maps scalars to a scalar and broadcasts over arrays."""
+        return self.primal is not None
+
+
+PRIMITIVES: dict[str, Primitive] = {}
+EXPANSIONS: dict[Any, Rule] = {}
+"""Python callable → function (op, *args, **kwargs) that emits equations; handles and static values in, the same out."""
+
+
+def define(primitive: Primitive, callables: tuple = ()) -> Primitive:
+    """Register a primitive, and the Python callables that mean exactly it."""
+    if primitive.name in PRIMITIVES:
+        raise ValueError(f"primitive {primitive.name!r} is defined twice")
+    PRIMITIVES[primitive.name] = primitive
+    for function in callables:
+        bind(function, primitive.name)
+    return primitive
+
+
+def bind(function: Any, name: str) -> None:
+    """Let calls of ``function`` with positional arguments emit the primitive ``name``."""
+    if isinstance(function, np.ufunc):
+        EXPANSIONS[function] = lambda op, *args: op.strong(name, *args)
+    else:
+        EXPANSIONS[function] = lambda op, *args: op(name, *args)
+
+
+def expansion(*functions: Any) -> Callable[[Rule], Rule]:
+    """Register how calls of some Python callables expand into primitives: ``f(op, *args, **kwargs)``."""
+
+    def register(rule: Rule) -> Rule:
+        for function in functions:
+            EXPANSIONS[function] = rule
+        return rule
+
+    return register
+
+
+def find(function: Any) -> Rule | None:
+    """The expansion of a Python callable; None where there is none (unhashable callables included)."""
+    try:
+        return EXPANSIONS.get(function)
+    except TypeError:
+        return None
