@@ -65,7 +65,7 @@ def _operator(symbol: str, name: str, reflected: bool = True) -> None:
 
 
 for _symbol, _name in {
-    "add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "floordiv": "floordiv", "mod": "mod", "pow": "pow",
+    "add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "floordiv": "floordiv", "mod": "mod", "pow": "pow", "matmul": "matmul",
 }.items():  # fmt: skip
     _operator(_symbol, _name)
 for _symbol in ("lt", "le", "gt", "ge"):
