@@ -14,6 +14,10 @@ class AdcompileError(Exception):
         advice = f"\n  {remedy}" if remedy else ""
         super().__init__(f"{fact}{place}{advice}")
 
+    def at(self, loc: SourceLoc | None) -> AdcompileError:
+        """The same error with a place, where it has none yet."""
+        return self if self.loc or loc is None else type(self)(self.fact, loc, self.remedy)
+
 
 class UnsupportedSyntax(AdcompileError, SyntaxError):
     """A construct of Python outside the accepted language; a `SyntaxError`, so Python draws the caret."""
@@ -51,6 +55,10 @@ class StaticValueRequired(AdcompileError, TypeError):
 
 class InvalidArgument(AdcompileError, TypeError):
     """A call that the Python function itself would refuse: wrong arguments, wrong container structure."""
+
+
+class UnsupportedAlias(AdcompileError, RuntimeError):
+    """Two names may stand for one array, and a write through one of them could be missed by the other."""
 
 
 class SourceUnavailable(AdcompileError, OSError):

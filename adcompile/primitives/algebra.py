@@ -9,15 +9,16 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from adcompile.errors import MissingRule, ShapeMismatch, UnsupportedDtype
-from adcompile.ir import ANY, Array, Atom, Const, Scalar, Type, Value
+from adcompile.ir import ANY, NOT_ONE, Array, Atom, Const, Scalar, Type, Value
 from adcompile.ir.builder import Builder
 from adcompile.ir.types import DTYPES, INDEX, PYTHON_BOOL, PYTHON_FLOAT, PYTHON_INT, Dim
+from adcompile.primitives.assembly import assemble
 from adcompile.primitives.evaluate import evaluate_constant
 from adcompile.primitives.registry import PRIMITIVES
 
@@ -118,9 +119,23 @@ class Emitter:
 
     def strong(self, name: str, *args: Any) -> Any:
         """Emit as a NumPy function does: its result is a NumPy scalar even where every operand is Python's."""
-        types = PRIMITIVES[name].infer(tuple(self.atom(a).type for a in args), {})
-        firm = tuple(Scalar(t.dtype) if isinstance(t, Scalar) else t for t in types)
+        args = tuple(map(self.handle, map(self.atom, args)))
+        if all(a.type == PYTHON_BOOL for a in args):
+            args = tuple(self.cast(a, dtype="bool") for a in args)  # np.add(True, True) is no 2
+        inferred = PRIMITIVES[name].infer(tuple(a.type for a in args), {})
+        firm = tuple(Scalar(t.dtype) if isinstance(t, Scalar) else t for t in inferred)
         return self(name, *args, types=firm)
+
+    def loop(self, count: Any, carried: Sequence[Any], body: Callable[..., Sequence[Any]]) -> tuple[Handle, ...]:
+        """Emit a counted loop; ``body(op, index, *carried)`` returns the next ``carried`` and emits through its own ``op``."""
+        inner = Emitter(self.builder.child())
+        inits = tuple(map(self.atom, carried))
+        params = (Value(INDEX), *(Value(a.type) for a in inits))
+        results = tuple(map(inner.atom, body(inner, *map(inner.handle, params))))
+        block = inner.builder.block(params, results)
+        types = [a.type for a in inits]
+        outs = self.builder.emit("loop", (self.atom(0), self.atom(count), self.atom(1), *inits), types, regions=[block])
+        return tuple(map(self.handle, outs))
 
     # -- atoms ------------------------------------------------------------------------------------------------
 
@@ -135,6 +150,12 @@ class Emitter:
         if isinstance(value, Value | Const):
             return value
         return Const(value.item() if isinstance(value, np.generic) else value, const_type(value))
+
+    def lift(self, value: Any) -> Handle:
+        """The handle of a number, of a constant array, or of the array that a nested sequence stands for."""
+        if isinstance(value, (tuple, list, range, np.ndarray)):
+            return assemble(self, value)
+        return Handle(self, self.atom(value))
 
     def constant(self, value: Any, type: Type) -> Handle:
         """A number of a given scalar type."""
@@ -171,7 +192,11 @@ class Emitter:
         if isinstance(atom, Const):
             return atom.value
         eqn = self.builder.definition(atom)
-        return eqn.args[0].type.dims[eqn.attrs["axis"]] if eqn is not None and eqn.op == "dim" else ANY
+        if eqn is not None and eqn.op == "dim":
+            return eqn.args[0].type.dims[eqn.attrs["axis"]]
+        if eqn is not None and eqn.op == "mul" and any(self._dim_of(a) not in (1, ANY) for a in eqn.args):
+            return NOT_ONE  # a product of sizes is one only where both are
+        return ANY
 
     def _check_broadcast(self, atoms: Sequence[Atom]) -> None:
         """Where a size is not known to differ from 1, let the program check that no hidden broadcast happens."""
@@ -203,6 +228,8 @@ class Emitter:
             return None if value is None else Handle(self, Const(value, type))
         keep = _IDENTITIES.get(name)
         kept = keep(*atoms) if keep else None
+        if kept is None and name in ("add", "sub") and type == INDEX:
+            return self._fold_offset(name, atoms)
         if kept is None and name == "neg":
             inner = self.builder.definition(atoms[0])
             kept = inner.args[0] if inner is not None and inner.op == "neg" else None
@@ -211,6 +238,29 @@ class Emitter:
         if kept is None and name == "mul" and _is(atoms[0], -1.0):
             return -Handle(self, atoms[1]) if _same_kind(atoms[1].type, type) else None
         return Handle(self, kept) if kept is not None and _same_kind(kept.type, type) else None
+
+    def _fold_offset(self, name: str, atoms: Sequence[Atom]) -> Handle | None:
+        """``(i - 1) + 1`` is ``i``: sums of an index and constants keep one constant."""
+        base, offset = atoms
+        if not isinstance(offset, Const):
+            return None
+        total = offset.value if name == "add" else -offset.value
+        eqn = self.builder.definition(base)
+        merged = False
+        if (
+            eqn is not None
+            and eqn.op in ("add", "sub")
+            and isinstance(eqn.args[1], Const)
+            and eqn.outs[0].type == INDEX
+        ):
+            total += eqn.args[1].value if eqn.op == "add" else -eqn.args[1].value
+            base, merged = eqn.args[0], True
+        if total == 0:
+            return Handle(self, base) if base.type == INDEX else None
+        if not merged and (name == "add") == (total > 0):
+            return None
+        kind = "add" if total > 0 else "sub"
+        return Handle(self, self.builder.emit(kind, (base, self.atom(abs(total))), (INDEX,))[0])
 
     # -- shared pieces of rules -------------------------------------------------------------------------------
 
@@ -280,7 +330,7 @@ class Emitter:
             cotangent = self.sum(cotangent, axis=ones, keepdims=True)
         if lead:
             cotangent = self.sum(cotangent, axis=lead, keepdims=False)
-        if cotangent.type.dtype != type.dtype or _weakness(cotangent.type) != _weakness(type):
+        if cotangent.type.dtype != type.dtype:
             cotangent = self.cast(cotangent, dtype=type.dtype, weak=_weakness(type))
         return cotangent
 

@@ -1,6 +1,6 @@
 """Primitives that look at whole arrays: making, reshaping, reducing, multiplying them.
 
-Few and orthogonal; everything else NumPy offers expands into these (`adcompile.primitives.numpy_names`).
+Few and orthogonal; everything else NumPy offers expands into these (the `numpy_*` modules).
 Sizes are arguments (index scalars), axes and permutations are static attributes.
 """
 
@@ -12,15 +12,10 @@ from typing import Any
 import numpy as np
 
 from adcompile.errors import ShapeMismatch
-from adcompile.ir import ANY, NOT_ONE, Array, Const, Scalar, Type
-from adcompile.ir.types import INDEX, PYTHON_INT, shaped, with_dtype
+from adcompile.ir import ANY, NOT_ONE, Array, Const, Type
+from adcompile.ir.types import INDEX, shaped
 from adcompile.primitives.registry import Primitive, define
-from adcompile.primitives.scalar import broadcast_dims, ufunc_dtype
-
-
-def _dims(sizes: Sequence[Any]) -> tuple:
-    """Static dims of sizes given as atom types or atoms; unknown unless constant."""
-    return tuple(s.value if isinstance(s, Const) else ANY for s in sizes)
+from adcompile.primitives.scalar import broadcast_dims
 
 
 def tuple_text(texts: Sequence[str]) -> str:
@@ -73,16 +68,37 @@ define(
         doc="an array of the given sizes, every element the first argument",
     )
 )
+
+
+def arange_count(op: Any, start: Any, stop: Any, step: Any) -> Any:
+    """``len(range(start, stop, step))`` for index scalars."""
+    span = (
+        -((start - stop) // step) if not _is_const(op, step, 1) else stop if _is_const(op, start, 0) else stop - start
+    )
+    eqn = op.builder.definition(op.atom(span))
+    return span if eqn is not None and eqn.op == "dim" else op.maximum(span, 0)
+
+
+def _is_const(op: Any, x: Any, number: int) -> bool:
+    atom = op.atom(x)
+    return isinstance(atom, Const) and atom.value == number
+
+
+def _arange_text(texts: Sequence[str], eqn: Any) -> str:
+    start, _, step = eqn.args
+    if not (isinstance(step, Const) and step.value == 1):
+        return f"np.arange({', '.join(texts)})"
+    return f"np.arange({texts[1] if isinstance(start, Const) and start.value == 0 else ', '.join(texts[:2])})"
+
+
 define(
     Primitive(
         "arange",
-        infer=lambda types, attrs: (Array(ufunc_dtype(np.add, tuple(types)), (ANY,)),),
-        shape=lambda op, args, attrs: (
-            op.maximum(op.cast(op.ceil((args[1] - args[0]) / args[2]), dtype="int64", weak=True), 0),
-        ),
-        python="np.arange({0}, {1}, {2})",
+        infer=lambda types, attrs: (Array("int64", attrs.get("dims") or (ANY,)),),
+        shape=lambda op, args, attrs: (arange_count(op, *args),),
+        python=_arange_text,
         differentiable=False,
-        doc="start, stop, step as np.arange",
+        doc="integers from start to before stop by step, int64",
     )
 )
 
@@ -135,7 +151,8 @@ define(
 # -- reductions -------------------------------------------------------------------------------------------------
 
 
-def _kept(dims: Sequence[Any], axis: Sequence[int], keepdims: bool) -> tuple:
+def kept(dims: Sequence[Any], axis: Sequence[int], keepdims: bool) -> tuple:
+    """The dims or sizes that a reduction over ``axis`` leaves."""
     if keepdims:
         return tuple(1 if i in axis else d for i, d in enumerate(dims))
     return tuple(d for i, d in enumerate(dims) if i not in axis)
@@ -143,7 +160,7 @@ def _kept(dims: Sequence[Any], axis: Sequence[int], keepdims: bool) -> tuple:
 
 def reduced(op: Any, args: Sequence[Any], attrs: Mapping[str, Any]) -> tuple:
     """The sizes that a reduction leaves."""
-    return _kept(op.shape(args[0]), attrs["axis"], attrs["keepdims"])
+    return kept(op.shape(args[0]), attrs["axis"], attrs["keepdims"])
 
 
 def axis_text(attrs: Mapping[str, Any], rank: int) -> str:
@@ -153,6 +170,11 @@ def axis_text(attrs: Mapping[str, Any], rank: int) -> str:
     return words + (", keepdims=True" if keepdims else "")
 
 
+def axis_word(axis: int, rank: int) -> str:
+    """``, axis=1``; nothing where there is only one."""
+    return f", axis={axis}" if rank > 1 else ""
+
+
 def spread(op: Any, value: Any, like: Any, attrs: Mapping[str, Any]) -> Any:
     """A reduced value broadcast back over the dimensions that went."""
     if not attrs["keepdims"] and len(attrs["axis"]) < like.rank:
@@ -160,16 +182,19 @@ def spread(op: Any, value: Any, like: Any, attrs: Mapping[str, Any]) -> Any:
     return op.broadcast(value, op.shape(like), like.type.dims)
 
 
-def _sum_type(types: tuple[Type, ...], attrs: Mapping[str, Any]) -> tuple[Type, ...]:
-    dtype = types[0].dtype
-    dtype = "int64" if dtype in ("bool", "int8", "int16", "int32") else "uint64" if dtype.startswith("u") else dtype
-    return (shaped(dtype, _kept(types[0].dims, attrs["axis"], attrs["keepdims"])),)
+def sum_dtype(dtype: str) -> str:
+    """The dtype that NumPy adds in: small integers and bools are widened."""
+    return "int64" if dtype in ("bool", "int8", "int16", "int32") else "uint64" if dtype.startswith("u") else dtype
+
+
+def _infer_sum(types: tuple[Type, ...], attrs: Mapping[str, Any]) -> tuple[Type, ...]:
+    return (shaped(sum_dtype(types[0].dtype), kept(types[0].dims, attrs["axis"], attrs["keepdims"])),)
 
 
 define(
     Primitive(
         "sum",
-        infer=_sum_type,
+        infer=_infer_sum,
         shape=reduced,
         python=lambda texts, eqn: f"np.sum({texts[0]}{axis_text(eqn.attrs, eqn.args[0].type.rank)})",
         linear=(0,),
@@ -194,11 +219,8 @@ def _matmul_dims(a: Sequence[Any], b: Sequence[Any]) -> tuple:
 def _infer_matmul(types: tuple[Type, ...], attrs: Mapping[str, Any]) -> tuple[Type, ...]:
     a, b = types
     inner_a, inner_b = a.dims[-1], b.dims[-2] if b.rank > 1 else b.dims[-1]
-    if (
-        isinstance(inner_a, int)
-        and isinstance(inner_b, int)
-        and inner_a != inner_b
-        or (1 in (inner_a, inner_b) and NOT_ONE in (inner_a, inner_b))
+    if (isinstance(inner_a, int) and isinstance(inner_b, int) and inner_a != inner_b) or (
+        1 in (inner_a, inner_b) and NOT_ONE in (inner_a, inner_b)
     ):
         raise ShapeMismatch(f"matmul: inner sizes differ: {a} @ {b}")
     return (shaped(np.result_type(a.dtype, b.dtype).name, _matmul_dims(a.dims, b.dims)),)
@@ -252,5 +274,3 @@ define(
         doc="np.matmul for ranks 1, 2 and stacks",
     )
 )
-
-__all__ = ["PYTHON_INT", "Scalar", "axis_text", "reduced", "spread", "tuple_text", "with_dtype"]

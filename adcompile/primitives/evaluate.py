@@ -11,20 +11,36 @@ import numpy as np
 
 from adcompile.ir import Atom, Const, Eqn, Scalar, Trace, Type, Value
 from adcompile.ir.interpreter import interpret
-from adcompile.primitives.registry import PRIMITIVES
 from adcompile.primitives import runtime
+from adcompile.primitives.registry import PRIMITIVES
+
+_PYTHON = {"float64": "float", "int64": "int", "bool": "bool"}
+
+
+def infix_of(eqn: Eqn) -> tuple[str, float] | None:
+    """The operator and precedence of an equation; None where NumPy's function is meant although Python's numbers go in.
+
+    ``np.add(1.0, 2.0)`` is a NumPy scalar and ``1.0 + 2.0`` is not, which decides later dtypes.
+    """
+    infix = PRIMITIVES[eqn.op].infix
+    if infix is None or not isinstance(eqn.outs[0].type, Scalar) or eqn.outs[0].type.weak:
+        return infix
+    return None if all(isinstance(a.type, Scalar) and a.type.weak for a in eqn.args) else infix
 
 
 def spell(eqn: Eqn, texts: Sequence[str]) -> str:
     """The Python text of an equation, its arguments given as texts (parenthesised where the caller must)."""
-    primitive = PRIMITIVES[eqn.op]
-    weak = bool(eqn.outs) and isinstance(eqn.outs[0].type, Scalar) and eqn.outs[0].type.weak
-    if primitive.infix:
-        return f"{texts[0]} {primitive.infix[0]} {texts[1]}" if len(texts) == 2 else f"{primitive.infix[0]}{texts[0]}"
-    python = primitive.scalar_python if weak and primitive.scalar_python else primitive.python
-    if callable(python):
-        return python(texts, eqn)
-    return python.format(*texts, **eqn.attrs)
+    primitive, infix = PRIMITIVES[eqn.op], infix_of(eqn)
+    if infix:
+        return f"{texts[0]} {infix[0]} {texts[1]}" if len(texts) == 2 else f"{infix[0]}{texts[0]}"
+    if callable(primitive.python):
+        return primitive.python(texts, eqn)
+    type = eqn.outs[0].type if eqn.outs else None
+    if not (primitive.elementwise and isinstance(type, Scalar) and type.weak):
+        return primitive.python.format(*texts, **eqn.attrs)
+    if primitive.scalar_python:
+        return primitive.scalar_python.format(*texts)
+    return f"{_PYTHON[type.dtype]}({primitive.python.format(*texts)})"
 
 
 @functools.lru_cache(maxsize=4096)

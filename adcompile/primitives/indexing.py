@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from adcompile.ir import ANY, Type
+from adcompile.ir import ANY, Atom, Const, Type
 from adcompile.ir.types import shaped
 from adcompile.primitives.registry import Primitive, define
 from adcompile.primitives.scalar import broadcast_dims, broadcast_shape
@@ -142,6 +142,35 @@ def _same(types, attrs):
     return (types[0],)
 
 
+def _store_vjp(op, cts, outs, args, attrs, wanted):
+    """Take the cotangent of what was written, then zero it: in this order no copy is needed."""
+    value = op("index", cts[0], *args[2:], **attrs) if wanted[1] else None
+    if wanted[1] and not _distinct(op, args[2:], attrs["spec"]):
+        value = op.where(_last_written(op, args[0], value, args[2:], attrs), value, op.zero(value.type.dtype))
+    base = op("store", cts[0], op.zero(args[0].type.dtype), *args[2:], **attrs) if wanted[0] else None
+    return base, value
+
+
+def _distinct(op: Any, args: Sequence[Any], spec: Spec) -> bool:
+    """Whether no element is addressed twice, by the look of the subscripts."""
+    arrays = [given[0] for entry, given in split(spec, args) if entry[0] == "array"]
+    eqns = [op.builder.definition(a.atom) for a in arrays]
+    atoms = [a.atom for a in arrays]
+    counted = any(e is not None and e.op in ("arange", "nonzero") and all(o in atoms for o in e.outs) for e in eqns)
+    return not arrays or (counted and all(a.rank == 1 for a in arrays))
+
+
+def _last_written(op: Any, array: Any, written: Any, args: Sequence[Any], attrs: Mapping[str, Any]) -> Any:
+    """Which of the written elements stayed: of several stores to one place, the last (`test_rules`, repeated stores)."""
+    sizes, count = op.shape(written), 1
+    for size in sizes:
+        count = count * size
+    turns = op("arange", 0, count, 1, dims=op.dims_of((count,)))
+    turns = op("reshape", turns, *sizes, dims=op.dims_of(sizes)) if len(sizes) > 1 else turns
+    marks = op("full", op.zero("int64"), *op.shape(array), dims=array.type.dims)
+    return op.eq(op("index", op("store", marks, turns, *args, **attrs), *args, **attrs), turns)
+
+
 define(
     Primitive(
         "index",
@@ -170,10 +199,7 @@ define(
                 **attrs,
             ),
         ),
-        vjp=lambda op, cts, outs, args, attrs, wanted: (
-            op("store", cts[0], op.zero(args[0].type.dtype), *args[2:], **attrs) if wanted[0] else None,
-            op("index", cts[0], *args[2:], **attrs) if wanted[1] else None,
-        ),
+        vjp=_store_vjp,
         doc="a new version of a with a[subscripts] = v",
     )
 )
@@ -211,3 +237,15 @@ def _accumulate_text(texts: Sequence[str], eqn: Any) -> str:
     if ":" in subscript:
         where = "np.s_[" + subscript + "]"
     return f"np.add.at({texts[0]}, {where}, {texts[1]})"
+
+
+def trip_count(op: Any, bounds: Sequence[Atom]) -> Any:
+    """``len(range(start, stop, step))``."""
+    start, stop, step = map(op.handle, bounds)
+    if isinstance(step.atom, Const):
+        span = stop - start if step.atom.value > 0 else start - stop
+        size = abs(step.atom.value)
+        return op.maximum((span + (size - 1)) // size if size != 1 else span, 0)
+    up = (stop - start + step - 1) // step
+    down = (start - stop - step - 1) // -step
+    return op.maximum(op.where(step > 0, up, down), 0)

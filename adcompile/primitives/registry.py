@@ -7,12 +7,15 @@ An array primitive is ``linear`` in some arguments and / or gives ``jvp`` and ``
 
 from __future__ import annotations
 
+import functools
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from adcompile.errors import MissingRule
 from adcompile.ir import Type
 
 Rule = Callable[..., Any]
@@ -80,9 +83,18 @@ def define(primitive: Primitive, callables: tuple = ()) -> Primitive:
 def bind(function: Any, name: str) -> None:
     """Let calls of ``function`` with positional arguments emit the primitive ``name``."""
     if isinstance(function, np.ufunc):
-        EXPANSIONS[function] = lambda op, *args: op.strong(name, *args)
+        EXPANSIONS[function] = functools.partial(_call_ufunc, name)
     else:
         EXPANSIONS[function] = lambda op, *args: op(name, *args)
+
+
+def _call_ufunc(name: str, op: Any, *args: Any, **options: Any) -> Any:
+    """Emit a primitive as NumPy's ufunc computes it; sequences become arrays, results NumPy's scalars."""
+    count = len(PRIMITIVES[name].domain)
+    unknown = [f"{key}=" for key in options] + ["out="] * (len(args) > count)
+    if unknown:
+        raise MissingRule(f"np.{name} with {unknown[0]} is not supported", remedy="Assign the result to a name.")
+    return op.strong(name, *map(op.lift, args))
 
 
 def expansion(*functions: Any) -> Callable[[Rule], Rule]:
@@ -96,9 +108,32 @@ def expansion(*functions: Any) -> Callable[[Rule], Rule]:
     return register
 
 
+LAZY: dict[str, Rule] = {}
+"""``"module:name"`` → expansion, for callables of modules that are looked at only once somebody else imported them."""
+
+
+def lazy_expansion(*names: str) -> Callable[[Rule], Rule]:
+    """Register an expansion for callables given as ``"scipy.special:erf"``."""
+
+    def register(rule: Rule) -> Rule:
+        LAZY.update(dict.fromkeys(names, rule))
+        return rule
+
+    return register
+
+
 def find(function: Any) -> Rule | None:
     """The expansion of a Python callable; None where there is none (unhashable callables included)."""
     try:
-        return EXPANSIONS.get(function)
+        rule = EXPANSIONS.get(function)
     except TypeError:
         return None
+    return rule or _find_lazy(function)
+
+
+def _find_lazy(function: Any) -> Rule | None:
+    for dotted, rule in LAZY.items():
+        module, name = dotted.split(":")
+        if getattr(sys.modules.get(module), name, None) is function:
+            return rule
+    return None

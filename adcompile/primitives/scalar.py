@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy as np
 from adcompile.errors import ShapeMismatch, UnsupportedDtype
 from adcompile.ir import ANY, NOT_ONE, Array, Scalar, Type
 from adcompile.ir.types import DTYPES, FLOATS, Dim
-from adcompile.primitives.registry import Primitive, bind, define
+from adcompile.primitives.registry import Primitive, define
 
 REAL = (-2.0, 2.0)
 POSITIVE = (0.1, 4.0)
@@ -68,7 +68,11 @@ def ufunc_dtype(ufunc: np.ufunc, operands: tuple[Scalar, ...]) -> str:
     return name
 
 
-_COUNT_BOOLS = (np.add, np.subtract, np.multiply, np.negative, np.floor_divide, np.remainder, np.power)
+_COUNT_BOOLS = (
+    np.add, np.subtract, np.multiply, np.negative, np.floor_divide, np.remainder, np.power, np.absolute,
+    np.left_shift, np.right_shift,
+)  # fmt: skip
+"""Ufuncs for which Python's own bools are the ints 0 and 1."""
 
 
 def _scalars(types: tuple[Type, ...]) -> tuple[Scalar, ...]:
@@ -137,6 +141,26 @@ def _zero(op, ans, *args):
     return None
 
 
+def _converted(text: str, type: Type) -> str:
+    """A conversion as Python or NumPy writes it."""
+    if isinstance(type, Scalar) and type.weak:
+        return f"{ {'float64': 'float', 'int64': 'int', 'bool': 'bool'}[type.dtype] }({text})"
+    name = "bool_" if type.dtype == "bool" else type.dtype
+    return f"{text}.astype(np.{name})" if isinstance(type, Array) else f"np.{name}({text})"
+
+
+def _where_text(texts: Sequence[str], eqn: Any) -> str:
+    """``np.where`` on arrays, a conditional expression on scalars whose branches both have the result's type."""
+    type = eqn.outs[0].type
+    if isinstance(type, Array):
+        return f"np.where({', '.join(texts)})"
+    then, other = (
+        text if atom.type == type else _converted(text, type)
+        for text, atom in zip(texts[1:], eqn.args[1:], strict=True)
+    )
+    return f"({then} if {texts[0]} else {other})"
+
+
 # arithmetic
 
 scalar(
@@ -169,7 +193,7 @@ scalar(
 scalar(
     "div",
     lambda op, x, y: x / y,
-    (lambda op, ans, x, y: 1.0 / y, lambda op, ans, x, y: -ans / y),
+    (lambda op, ans, x, y: 1.0 / y, lambda op, ans, x, y: -(ans / y)),
     (REAL, POSITIVE),
     ufunc=np.divide,
     infix=("/", 13),
@@ -203,7 +227,7 @@ scalar(
     (POSITIVE, REAL),
     ufunc=np.power,
     infix=("**", 15),
-    callables=(operator.pow, operator.ipow, np.power),
+    callables=(np.power,),
 )
 scalar("neg", lambda op, x: -x, (lambda op, ans, x: -1.0,), (REAL,), ufunc=np.negative, infix=("-", 14),
        callables=(operator.neg, np.negative))  # fmt: skip
@@ -315,11 +339,11 @@ def _share(op, wins, ties):
 
 
 scalar("abs", lambda op, x: op.abs(x), (lambda op, ans, x: op.sign(x),), (POSITIVE,), ufunc=np.absolute,
-       scalar_python="abs({0})", callables=(np.abs, np.fabs, operator.abs, abs))  # fmt: skip
+       scalar_python="abs({0})", callables=(np.abs, operator.abs, abs))  # fmt: skip
 scalar("sign", lambda op, x: op.sign(x), (_zero,), (POSITIVE,), callables=(np.sign,))
-scalar("floor", lambda op, x: op.floor(x), (_zero,), (REAL,), scalar_python="np.floor({0})", callables=(np.floor,))
-scalar("ceil", lambda op, x: op.ceil(x), (_zero,), (REAL,), scalar_python="np.ceil({0})", callables=(np.ceil,))
-scalar("trunc", lambda op, x: op.trunc(x), (_zero,), (REAL,), scalar_python="np.trunc({0})", callables=(np.trunc,))
+scalar("floor", lambda op, x: op.floor(x), (_zero,), (REAL,), scalar_python="", callables=(np.floor,))
+scalar("ceil", lambda op, x: op.ceil(x), (_zero,), (REAL,), scalar_python="", callables=(np.ceil,))
+scalar("trunc", lambda op, x: op.trunc(x), (_zero,), (REAL,), scalar_python="", callables=(np.trunc,))
 scalar("rint", lambda op, x: op.rint(x), (_zero,), (REAL,), callables=(np.rint,))
 for _name, _better in (("maximum", operator.gt), ("minimum", operator.lt)):
     scalar(
@@ -339,11 +363,7 @@ scalar(
     ((0.0, 1.0), REAL, REAL),
     ufunc=np.add,
     infer=_infer_where,
-    python=lambda texts, eqn: (
-        f"np.where({', '.join(texts)})"
-        if isinstance(eqn.outs[0].type, Array)
-        else f"({texts[1]} if {texts[0]} else {texts[2]})"
-    ),
+    python=_where_text,
     jvp=lambda op, tangents, outs, args, attrs: (
         op.where(args[0], *(op.zeros_like(outs[0]) if t is None else t for t in tangents[1:])),
     ),
@@ -389,24 +409,10 @@ scalar(
     (REAL,),
     ufunc=np.positive,
     infer=_infer_cast,
-    python=lambda texts, eqn: (
-        f"{texts[0]}.astype(np.{_numpy_name(eqn.attrs['dtype'])})"
-        if isinstance(eqn.outs[0].type, Array)
-        else f"{ {'float64': 'float', 'int64': 'int', 'bool': 'bool'}[eqn.attrs['dtype']] }({texts[0]})"
-        if eqn.attrs.get("weak")
-        else f"np.{_numpy_name(eqn.attrs['dtype'])}({texts[0]})"
-    ),
-    scalar_python="",
+    python=lambda texts, eqn: _converted(texts[0], eqn.outs[0].type),
     jvp=lambda op, tangents, outs, args, attrs: (
         (op("cast", tangents[0], **attrs),) if attrs["dtype"] in FLOATS else (None,)
     ),
     vjp=lambda op, cotangents, outs, args, attrs, wanted: (cotangents[0],),
 )
 scalar("stop_gradient", lambda op, x: x, (_zero,), (REAL,), ufunc=np.positive, python="{0}", scalar_python="{0}")
-
-
-def _numpy_name(dtype: str) -> str:
-    return "bool_" if dtype == "bool" else dtype
-
-
-__all__ = ["bind", "broadcast_dims", "broadcast_shape", "result_type", "scalar"]

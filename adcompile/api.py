@@ -1,0 +1,266 @@
+"""The pipeline: a function and a transform → trace → derivative trace → compiled program → call.
+
+The only module that imports every stage. A `Transform` object is what `adcompile.grad` and its siblings return: callable,
+inspectable, and itself traceable, so that transforms nest.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from adcompile.errors import InvalidArgument, NotDifferentiable, UnsupportedAlias
+from adcompile.frontend.calls import INLINE
+from adcompile.frontend.resolve import Dependency
+from adcompile.frontend.trace import Inner, Known, Results, Signature, Traced, signature_of, splice, trace, trace_inner
+from adcompile.frontend.tracer import Capture, Tracer
+from adcompile.frontend.values import Closure, Method
+from adcompile.ir import Array, Scalar, Trace
+from adcompile.modes import Mode, Program
+from adcompile.tree import LEAF, flatten, unflatten
+
+BACKENDS = ("llvm", "numba", "python")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to compile: ``backend`` llvm, numba or python; ``fastmath`` lets LLVM reorder; ``cache`` keeps objects on disk."""
+
+    backend: str = "llvm"
+    fastmath: bool = False
+    cache: bool = True
+
+    def __post_init__(self):
+        if self.backend not in BACKENDS:
+            raise InvalidArgument(f"unknown backend {self.backend!r}", remedy=f"Use one of {', '.join(BACKENDS)}.")
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled:
+    """One specialisation: the program, how to call it, and what it depends on."""
+
+    signature: Signature
+    primal: Traced
+    program: Program
+    run: Callable[..., tuple[Any, ...]]
+    captures: tuple[Capture, ...]
+    dependencies: tuple[Dependency, ...]
+
+    def stale(self) -> bool:
+        """Whether something the program was compiled with has changed."""
+        return any(d.changed() for d in self.dependencies)
+
+
+class Transform:
+    """A function and what is asked of it; see `adcompile.grad`."""
+
+    def __init__(self, function: Callable[..., Any], mode: Mode, options: Options):
+        if not callable(function) and not isinstance(function, Closure | Method):
+            raise InvalidArgument(f"{function!r} is not a function")
+        self.function, self.mode, self.options = function, mode, options
+        self.compiled: dict[Signature, Compiled] = {}
+        self.last: Compiled | None = None
+        self.fast: Compiled | None = None
+        if not isinstance(function, Closure | Method):
+            functools.update_wrapper(self, function, updated=())
+
+    def __repr__(self) -> str:
+        return f"<adcompile.{self.mode.name} of {getattr(self.function, '__name__', self.function)}>"
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        """Bind to an instance, as a function in a class does."""
+        return self if instance is None else functools.partial(self, instance)
+
+    # -- calling ----------------------------------------------------------------------------------------------
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        """Compile for the types of the arguments, unless that was done before, and run."""
+        fast = self.fast
+        if fast is not None and not keywords:
+            found = fast.run(*args)
+            if found is not NotImplemented and not fast.stale():
+                return fast.program.results.rebuild(found)
+        return self.apply(args, keywords, ())
+
+    def apply(self, args: Sequence[Any], keywords: dict[str, Any], seeds: Sequence[Any]) -> Any:
+        """Run on arguments, with ``seeds`` (tangents or cotangents, flat) as further parameters of the program."""
+        signature, leaves = signature_of(args, keywords)
+        compiled = self._specialise(signature, args, keywords)
+        found = compiled.run(*self._flat(compiled, leaves), *map(_canonical, seeds))
+        if found is NotImplemented:
+            raise InvalidArgument("a seed does not have the dtype and shape of what it belongs to")
+        return compiled.program.results.rebuild(found)
+
+    def _flat(self, compiled: Compiled, leaves: Sequence[Any]) -> list[Any]:
+        captured = [_canonical(c.get()) for c in compiled.captures]
+        given = [_canonical(leaves[k]) for k in compiled.signature.dynamic]
+        flat = captured + given
+        for k in compiled.primal.written:
+            self._refuse_overlap(compiled, flat, k)
+        return flat
+
+    def _refuse_overlap(self, compiled: Compiled, flat: Sequence[Any], k: int) -> None:
+        for j, other in enumerate(flat):
+            if j != k and isinstance(other, np.ndarray) and np.shares_memory(other, flat[k]):
+                names = [p.name for p in compiled.primal.trace.params]
+                raise UnsupportedAlias(
+                    f"arguments {names[j]} and {names[k]} share memory and {names[k]} is written", None, "Pass copies."
+                )
+
+    def _specialise(self, signature: Signature, args: Sequence[Any], keywords: dict[str, Any]) -> Compiled:
+        compiled = self.compiled.get(signature)
+        if compiled is None or compiled.stale():
+            compiled = self._compile(signature, args, keywords)
+            self.compiled[signature] = compiled
+        self.last = compiled
+        simple = not keywords and all(c is LEAF for c in signature.structure.children[0].children)
+        simple = simple and not compiled.captures and len(signature.dynamic) == len(signature.leaves)
+        self.fast = compiled if simple and self.options.backend == "llvm" and not compiled.primal.written else None
+        return compiled
+
+    def _compile(self, signature: Signature, args: Sequence[Any], keywords: dict[str, Any]) -> Compiled:
+        traced = trace(self.function, signature, argument_names(self.function, args, keywords))
+        offset = len(traced.captures)
+        positions = leaf_positions(signature, argument_names(self.function, args, keywords), offset)
+        program = self.mode.program(traced.trace, traced.results, positions)
+        run = compile_program(program.trace, self.options)
+        return Compiled(signature, traced, program, run, traced.captures, traced.dependencies)
+
+    # -- inside a traced function -----------------------------------------------------------------------------
+
+    def __adcompile_inline__(self, t: Tracer, args: Sequence[Any], keywords: dict[str, Any]) -> Any:
+        """Emit this transform's program into a trace in progress."""
+        return self.inline(t, args, keywords, lambda inner: ())
+
+    def inline(self, t: Tracer, args: Sequence[Any], keywords: dict[str, Any], seeds: Callable[[Inner], Any]) -> Any:
+        """The same, with further parameters made from the inner trace."""
+        inner: Inner = trace_inner(t, self.function, args, keywords)
+        argnames = argument_names(self.function, args, keywords)
+        positions = leaf_positions(inner.signature, argnames, len(inner.captured))
+        program = self.mode.program(inner.trace, inner.results, positions)
+        return program.results.rebuild(splice(t, program.trace, [*inner.captured, *inner.arguments, *seeds(inner)]))
+
+    # -- inspection -------------------------------------------------------------------------------------------
+
+    def specialisation(self, *args: Any, **keywords: Any) -> Compiled:
+        """The compiled program for some arguments; without arguments, that of the latest call."""
+        if not args and not keywords and self.last is not None:
+            return self.last
+        signature, _ = signature_of(args, keywords)
+        return self._specialise(signature, args, keywords)
+
+
+assert INLINE == "__adcompile_inline__"
+
+
+def _canonical(value: Any) -> Any:
+    """An argument as compiled code takes it: C-contiguous, aligned, native; a zero-dimensional array as its element."""
+    if not isinstance(value, np.ndarray):
+        return value
+    if value.ndim == 0:
+        return value[()]
+    if not value.dtype.isnative:
+        value = value.astype(value.dtype.newbyteorder("="))
+    return np.require(value, requirements="CA") if type(value) is np.ndarray else np.array(value, order="C", subok=False)
+
+
+def compile_program(program: Trace, options: Options) -> Callable[..., tuple[Any, ...]]:
+    """A function from flat arguments to a tuple of flat results."""
+    if options.backend == "python":
+        from adcompile.backend import python
+
+        return python.compile(program)
+    from adcompile.lower import lower
+
+    if options.backend == "numba":
+        from adcompile.backend import numba
+
+        return numba.compile(lower(program), fastmath=options.fastmath)
+    from adcompile.backend import llvm
+
+    return llvm.compile(lower(program), fastmath=options.fastmath, cache=options.cache).call
+
+
+def argument_names(function: Any, args: Sequence[Any], keywords: dict[str, Any]) -> list[str]:
+    """A name for every positional argument, then the keywords in order."""
+    while isinstance(function, Transform):
+        function = function.function
+    try:
+        parameters = list(inspect.signature(getattr(function, "py_func", function)).parameters.values())
+    except (TypeError, ValueError):
+        parameters = []
+    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    positional = [named[k] if k < len(named) else f"x{k + 1}" for k in range(len(args))]
+    return [*positional, *sorted(keywords)]
+
+
+@dataclass(frozen=True)
+class Positions:
+    """Where each argument's leaves are among the params of a trace."""
+
+    names: tuple[str, ...]
+    params: tuple[tuple[int | None, ...], ...]
+    structures: tuple[Any, ...]
+    leaves: tuple[tuple[Any, ...], ...]
+
+    def argument(self, which: int | str) -> int:
+        """The index of an argument given by position or name."""
+        if isinstance(which, str):
+            if which not in self.names:
+                raise InvalidArgument(f"no argument named {which!r}", remedy=f"Arguments: {', '.join(self.names)}.")
+            return self.names.index(which)
+        count = len(self.names)
+        if not -count <= which < count:
+            raise InvalidArgument(f"argnums {which} with {count} arguments", remedy="Positions count from 0.")
+        return which % count
+
+    def floats(self, which: int | str) -> list[int]:
+        """The params of an argument; every number in it must be a float."""
+        k = self.argument(which)
+        wanted = []
+        for param, leaf in zip(self.params[k], self.leaves[k], strict=True):
+            if param is None and isinstance(leaf, Known) and not isinstance(leaf.value, bool):
+                continue
+            dtype = getattr(leaf, "dtype", "bool")
+            if param is None or not dtype.startswith("float"):
+                raise NotDifferentiable(
+                    f"argument {self.names[k]!r} holds {'a bool' if param is None else str(leaf)}, which has no derivative",
+                    None,
+                    "Pass floats (2.0 instead of 2, a.astype(float)), or choose other argnums.",
+                )
+            wanted.append(param)
+        if not wanted:
+            raise NotDifferentiable(f"argument {self.names[k]!r} holds no float", None, "Choose other argnums.")
+        return wanted
+
+    def rebuild(self, which: int | str, values: Sequence[Any]) -> Any:
+        """An argument's container with the given values for its params; None where a leaf is no number."""
+        k = self.argument(which)
+        rest = iter(values)
+        leaves = [None if p is None else next(rest) for p in self.params[k]]
+        return unflatten(self.structures[k], leaves)
+
+
+def leaf_positions(signature: Signature, names: Sequence[str], offset: int) -> Positions:
+    """Where the leaves of each argument are among the params, ``offset`` captured arrays first."""
+    children = (*signature.structure.children[0].children, *signature.structure.children[1].children)
+    place, leaf = offset, 0
+    params, leaves = [], []
+    for child in children:
+        own = signature.leaves[leaf : leaf + child.count]
+        found: list[int | None] = []
+        for one in own:
+            found.append(None if isinstance(one, Known) else place)
+            place += not isinstance(one, Known)
+        params.append(tuple(found))
+        leaves.append(tuple(own))
+        leaf += child.count
+    return Positions(tuple(names), tuple(params), tuple(children), tuple(leaves))
+
+
+__all__ = ["Array", "Compiled", "Options", "Results", "Scalar", "Transform", "flatten"]

@@ -1,0 +1,182 @@
+"""Equations on buffers: allocation, single elements, sizes, and the checks that raise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from adcompile.backend.llvm import scalars
+from adcompile.backend.llvm.code import BYTES, LLVM, memory_type
+from adcompile.backend.llvm.failures import Failure
+from adcompile.backend.llvm.memory import Buffer, Operand
+from adcompile.errors import MissingRule
+from adcompile.ir import Const, Eqn
+from adcompile.ir.types import FLOATS
+
+if TYPE_CHECKING:
+    from adcompile.backend.llvm.emit import Kernel
+
+
+def _empty(kernel: Kernel, eqn: Eqn) -> list[Operand]:
+    out = eqn.outs[0]
+    sizes = tuple(
+        str(known) if isinstance(known, int) else kernel.scalar(atom, "int64")
+        for known, atom in zip(out.type.dims, eqn.args, strict=True)
+    )
+    for size in sizes:
+        _require_size(kernel, eqn, size)
+    return [_new(kernel, eqn, sizes)]
+
+
+def _require_size(kernel: Kernel, eqn: Eqn, size: str) -> None:
+    """A computed size must not be negative."""
+    if size[0] == "-":
+        kernel.fail_if("true", Failure("negative", eqn.loc))
+    elif size[0] == "%" and size not in kernel.memory.trusted:
+        kernel.fail_if(kernel.code.let(f"icmp slt i64 {size}, 0"), Failure("negative", eqn.loc))
+
+
+def _new(kernel: Kernel, eqn: Eqn, sizes: tuple[str, ...]) -> Buffer:
+    """Allocate a buffer, or leave with MemoryError."""
+    out, code = eqn.outs[0], kernel.code
+    pointer = kernel.memory.allocate(out, _count(kernel, eqn, sizes), out.type.dtype)
+    if out not in kernel.memory.on_stack:
+        kernel.fail_if(code.let(f"icmp eq ptr {pointer}, null"), Failure("memory", eqn.loc))
+    kernel.memory.announce(out, kernel.depth)
+    return Buffer(pointer, sizes, out)
+
+
+def _count(kernel: Kernel, eqn: Eqn, sizes: tuple[str, ...]) -> str:
+    """The number of elements; a product that overflows is refused."""
+    code, known = kernel.code, 1
+    unknown = [s for s in sizes if s[0] == "%"]
+    for size in sizes:
+        known *= int(size) if size[0] != "%" else 1
+    if not unknown or not known:
+        return str(known)
+    count = unknown[0]
+    for factor in (*unknown[1:], *((str(known),) if known != 1 else ())):
+        code.module.declare("declare {i64, i1} @llvm.umul.with.overflow.i64(i64, i64)")
+        pair = code.let(f"call {{i64, i1}} @llvm.umul.with.overflow.i64(i64 {count}, i64 {factor})")
+        count = code.let(f"extractvalue {{i64, i1}} {pair}, 0")
+        kernel.fail_if(code.let(f"extractvalue {{i64, i1}} {pair}, 1"), Failure("memory", eqn.loc))
+    too_many = code.let(f"icmp ugt i64 {count}, {2**60 // BYTES[eqn.outs[0].type.dtype]}")
+    kernel.fail_if(too_many, Failure("memory", eqn.loc))
+    return count
+
+
+def _copy(kernel: Kernel, eqn: Eqn) -> list[Operand]:
+    source, code = kernel.read(eqn.args[0]), kernel.code
+    buffer = _new(kernel, eqn, source.sizes)
+    size = code.let(f"mul i64 {_elements(kernel, source)}, {BYTES[eqn.outs[0].type.dtype]}")
+    code.module.declare("declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)")
+    code.do(f"call void @llvm.memcpy.p0.p0.i64(ptr {buffer.pointer}, ptr {source.pointer}, i64 {size}, i1 false)")
+    return [buffer]
+
+
+def _elements(kernel: Kernel, buffer: Buffer) -> str:
+    count = "1"
+    for size in buffer.sizes:
+        count = size if count == "1" else kernel.code.let(f"mul nsw i64 {count}, {size}")
+    return count
+
+
+def _dim(kernel: Kernel, eqn: Eqn) -> list[Operand]:
+    return [kernel.read(eqn.args[0]).sizes[eqn.attrs["axis"]]]
+
+
+def _reshape(kernel: Kernel, eqn: Eqn) -> list[Operand]:
+    source = kernel.read(eqn.args[0])
+    dims = eqn.outs[0].type.dims
+    sizes = tuple(
+        str(known) if isinstance(known, int) else kernel.scalar(a, "int64")
+        for known, a in zip(dims, eqn.args[1:], strict=True)
+    )
+    return [Buffer(source.pointer, sizes, source.root)]
+
+
+# -- single elements ----------------------------------------------------------------------------------------------
+
+
+def _element(kernel: Kernel, eqn: Eqn, subscripts: tuple) -> tuple[Buffer, str, bool]:
+    """The buffer, the address of one of its elements, and whether that is the same in every iteration."""
+    if any(entry != ("int",) for entry in eqn.attrs["spec"]) or len(subscripts) != eqn.args[0].type.rank:
+        raise MissingRule(f"{eqn.op} with slices or arrays is not in the loop dialect", eqn.loc)
+    code, buffer = kernel.code, kernel.read(eqn.args[0])
+    indices = [kernel.scalar(s, "int64") for s in subscripts]
+    offset = indices[0] if indices else "0"
+    for index, size in zip(indices[1:], buffer.sizes[1:], strict=True):
+        offset = code.let(f"add nsw i64 {code.let(f'mul nsw i64 {offset}, {size}')}, {index}")
+    dtype = eqn.args[0].type.dtype
+    still = all(kernel.depths.get(i, 0) < kernel.depth for i in indices)
+    address = code.let(f"getelementptr inbounds {memory_type(dtype)}, ptr {buffer.pointer}, i64 {offset}")
+    return buffer, address, still
+
+
+def _load(kernel: Kernel, dtype: str, buffer: Buffer, address: str) -> str:
+    loaded = kernel.code.let(f"load {memory_type(dtype)}, ptr {address}{kernel.memory.access(buffer.root)}")
+    return kernel.code.let(f"trunc i8 {loaded} to i1") if dtype == "bool" else loaded
+
+
+def _save(kernel: Kernel, dtype: str, value: str, buffer: Buffer, address: str) -> None:
+    if dtype == "bool":
+        value = kernel.code.let(f"zext i1 {value} to i8")
+    kernel.code.do(f"store {memory_type(dtype)} {value}, ptr {address}{kernel.memory.access(buffer.root)}")
+
+
+def _index(kernel: Kernel, eqn: Eqn) -> list[Operand]:
+    buffer, address, _ = _element(kernel, eqn, eqn.args[1:])
+    return [_load(kernel, eqn.args[0].type.dtype, buffer, address)]
+
+
+def _store(kernel: Kernel, eqn: Eqn) -> list[Operand]:
+    dtype = eqn.args[0].type.dtype
+    value = kernel.scalar(eqn.args[1], dtype)
+    buffer, address, _ = _element(kernel, eqn, eqn.args[2:])
+    _save(kernel, dtype, value, buffer, address)
+    return [buffer]
+
+
+def _accumulate(kernel: Kernel, eqn: Eqn) -> list[Operand]:
+    """An element that an innermost loop adds to again and again is a sum: LLVM may reorder it."""
+    dtype, code = eqn.args[0].type.dtype, kernel.code
+    value = kernel.scalar(eqn.args[1], dtype)
+    buffer, address, still = _element(kernel, eqn, eqn.args[2:])
+    old = _load(kernel, dtype, buffer, address)
+    if dtype in FLOATS and still and kernel.depth:
+        new = code.let(f"fadd reassoc {code.module.flags}{LLVM[dtype]} {old}, {value}")
+    else:
+        new = scalars.emit(code, "add", dtype, [old, value])
+    _save(kernel, dtype, new, buffer, address)
+    return [buffer]
+
+
+# -- checks -------------------------------------------------------------------------------------------------------
+
+
+def _check_same(kernel: Kernel, eqn: Eqn) -> list[Operand]:
+    a, b = (kernel.scalar(x, "int64") for x in eqn.args)
+    if a != b:
+        bad = kernel.code.let(f"icmp ne i64 {a}, {b}")
+        kernel.fail_if(bad, Failure("same", eqn.loc, eqn.attrs["message"]), a, b)
+    return []
+
+
+def _check_index(kernel: Kernel, eqn: Eqn) -> list[Operand]:
+    i, n = (kernel.scalar(x, "int64") for x in eqn.args)
+    kernel.fail_if(kernel.code.let(f"icmp uge i64 {i}, {n}"), Failure("index", eqn.loc), i, n)
+    return []
+
+
+def _check_nonzero(kernel: Kernel, eqn: Eqn) -> list[Operand]:
+    (n,) = eqn.args
+    if not (isinstance(n, Const) and n.value):
+        true = scalars.truth(kernel.code, n.type.dtype, kernel.scalar(n, n.type.dtype))
+        kernel.fail_if(kernel.code.let(f"xor i1 {true}, true"), Failure("zero", eqn.loc))
+    return []
+
+
+HANDLERS = {
+    "empty": _empty, "copy": _copy, "dim": _dim, "reshape": _reshape,
+    "index": _index, "store": _store, "accumulate": _accumulate,
+    "check_same": _check_same, "check_index": _check_index, "check_nonzero": _check_nonzero,
+}  # fmt: skip

@@ -1,0 +1,148 @@
+"""``gemm``: matrix products through the BLAS that SciPy carries, small and integer ones as loops.
+
+A row-major C = A B is a column-major Cᵀ = Bᵀ Aᵀ: BLAS is called with its operands exchanged.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING
+
+from adcompile.backend.llvm import scalars
+from adcompile.backend.llvm.code import BYTES, LLVM, SUFFIX, Code, literal, memory_type
+from adcompile.backend.llvm.memory import Operand
+from adcompile.ir import Eqn
+
+if TYPE_CHECKING:
+    from adcompile.backend.llvm.emit import Kernel
+
+SMALL = 512
+"""Products with at most this many multiplications are cheaper as loops than as a call."""
+
+ROUTINES = {"float64": "dgemm", "float32": "sgemm"}
+
+
+def address(name: str) -> int:
+    """The address of a BLAS routine in the library that SciPy carries."""
+    from scipy.linalg import cython_blas
+
+    capsule = cython_blas.__pyx_capi__[name]
+    get_name, get_pointer = ctypes.pythonapi.PyCapsule_GetName, ctypes.pythonapi.PyCapsule_GetPointer
+    get_name.restype, get_name.argtypes = ctypes.c_char_p, [ctypes.py_object]
+    get_pointer.restype, get_pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    return get_pointer(capsule, get_name(capsule))
+
+
+def _gemm(kernel: Kernel, eqn: Eqn) -> list[Operand]:
+    """Call the helper of the dtype and the transpositions."""
+    c, a, b = (kernel.read(x) for x in eqn.args)
+    attrs = eqn.attrs
+    dtype = eqn.args[0].type.dtype
+    name = _helper(kernel, dtype, bool(attrs["trans_a"]), bool(attrs["trans_b"]), bool(attrs["accumulate"]))
+    inner = a.sizes[0] if attrs["trans_a"] else a.sizes[1]
+    pointers = f"ptr {c.pointer}, ptr {a.pointer}, ptr {b.pointer}"
+    kernel.code.do(f"call void @{name}({pointers}, i64 {c.sizes[0]}, i64 {c.sizes[1]}, i64 {inner})")
+    return [c]
+
+
+def _helper(kernel: Kernel, dtype: str, trans_a: bool, trans_b: bool, accumulate: bool) -> str:
+    """``helper(c, a, b, m, n, k)``: C (m, n) = op(A) op(B) [+ C], the inner size k."""
+    flags = "".join("nt"[t] for t in (trans_a, trans_b)) + ("_add" if accumulate else "")
+    name = f"adcompile_gemm_{dtype}_{flags}"
+    module = kernel.module
+    if name not in module.functions:
+        code = Code(module)
+        if dtype in ROUTINES:
+            _blas_path(code, dtype, trans_a, trans_b, accumulate)
+        _loops(code, dtype, trans_a, trans_b, accumulate)
+        head = f"define internal void @{name}(ptr noalias %c, ptr noalias readonly %a, ptr noalias readonly %b, i64 %m, i64 %n, i64 %k) noinline nounwind {{"  # noqa: E501
+        module.functions[name] = "\n".join([head, "entry:", *code.lines, "}"])
+    return name
+
+
+def _blas_path(code: Code, dtype: str, trans_a: bool, trans_b: bool, accumulate: bool) -> None:
+    """Products that are large, and not empty, go to BLAS; sizes fit its 32-bit integers, or the loops take them."""
+    work = code.let(f"mul i64 {code.let('mul i64 %m, %n')}, %k")
+    large = code.let(f"icmp ugt i64 {work}, {SMALL}")
+    widest = code.let(f"or i64 {code.let('or i64 %m, %n')}, %k")
+    fits = code.let(f"icmp ult i64 {widest}, {2**31}")
+    call, loops = code.label("blas"), code.label("loops")
+    code.do(f"br i1 {code.let(f'and i1 {large}, {fits}')}, label %{call}, label %{loops}")
+    code.start(call)
+    types = {"m": "i32", "n": "i32", "k": "i32", "lda": "i32", "ldb": "i32"}
+    leading = {"lda": "%m" if trans_a else "%k", "ldb": "%k" if trans_b else "%n"}
+    numbers = {}
+    for name in types:
+        numbers[name] = code.let("alloca i32, align 4")
+        value = code.let(f"trunc i64 {leading.get(name, f'%{name}')} to i32")
+        code.do(f"store i32 {value}, ptr {numbers[name]}")
+    factors = {}
+    for name, value in (("alpha", 1.0), ("beta", 1.0 if accumulate else 0.0)):
+        factors[name] = code.let(f"alloca {LLVM[dtype]}, align 8")
+        code.do(f"store {LLVM[dtype]} {literal(value, dtype)}, ptr {factors[name]}")
+    modes = []
+    for transposed in (trans_b, trans_a):
+        modes.append(code.let("alloca i8, align 1"))
+        code.do(f"store i8 {ord('T' if transposed else 'N')}, ptr {modes[-1]}")
+    routine = code.address(f"blas {ROUTINES[dtype]}")
+    operands = [
+        *modes, numbers["n"], numbers["m"], numbers["k"], factors["alpha"], "%b", numbers["ldb"], "%a", numbers["lda"],
+        factors["beta"], "%c", numbers["n"],
+    ]  # fmt: skip
+    code.do(f"call void {routine}({', '.join(f'ptr {o}' for o in operands)})")
+    code.do("ret void")
+    code.start(loops)
+
+
+def _loops(code: Code, dtype: str, trans_a: bool, trans_b: bool, accumulate: bool) -> None:
+    """Three loops; the inner one runs along the rows of B and C, or along the inner size where B is transposed."""
+    if not accumulate:
+        code.module.declare("declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)")
+        size = code.let(f"mul i64 {code.let('mul i64 %m, %n')}, {BYTES[dtype]}")
+        code.do(f"call void @llvm.memset.p0.i64(ptr %c, i8 0, i64 {size}, i1 false)")
+    order = "ijl" if trans_b else "ilj"
+    _nest(code, order, {"i": "%m", "j": "%n", "l": "%k"}, {}, dtype, trans_a, trans_b)
+    code.do("ret void")
+
+
+def _nest(code: Code, order: str, sizes: dict, indices: dict, dtype: str, trans_a: bool, trans_b: bool) -> None:
+    if not order:
+        _multiply(code, indices, dtype, trans_a, trans_b)
+        return
+    begin, leave, before = code.label(order[0]), code.label("done"), code.here
+    code.do(f"br i1 {code.let(f'icmp sgt i64 {sizes[order[0]]}, 0')}, label %{begin}, label %{leave}")
+    code.start(begin)
+    index, line = code.let("phi"), len(code.lines) - 1
+    _nest(code, order[1:], sizes, {**indices, order[0]: index}, dtype, trans_a, trans_b)
+    following = code.let(f"add nuw nsw i64 {index}, 1")
+    code.lines[line] = f"  {index} = phi i64 [ 0, %{before} ], [ {following}, %{code.here} ]"
+    again = code.let(f"icmp slt i64 {following}, {sizes[order[0]]}")
+    code.do(f"br i1 {again}, label %{begin}, label %{leave}")
+    code.start(leave)
+
+
+def _multiply(code: Code, indices: dict, dtype: str, trans_a: bool, trans_b: bool) -> None:
+    """c[i, j] += a[i, l] b[l, j]."""
+    i, j, l = indices["i"], indices["j"], indices["l"]
+    address = {
+        "%a": (l, "%m", i) if trans_a else (i, "%k", l),
+        "%b": (j, "%k", l) if trans_b else (l, "%n", j),
+        "%c": (i, "%n", j),
+    }
+    places, values = {}, {}
+    for name, (row, width, column) in address.items():
+        offset = code.let(f"add nsw i64 {code.let(f'mul nsw i64 {row}, {width}')}, {column}")
+        places[name] = code.let(f"getelementptr inbounds {memory_type(dtype)}, ptr {name}, i64 {offset}")
+        value = code.let(f"load {memory_type(dtype)}, ptr {places[name]}")
+        values[name] = code.let(f"trunc i8 {value} to i1") if dtype == "bool" else value
+    product = scalars.emit(code, "mul", dtype, [values["%a"], values["%b"]])
+    if dtype in SUFFIX:
+        total = code.let(f"fadd reassoc contract {LLVM[dtype]} {values['%c']}, {product}")
+    else:
+        total = scalars.emit(code, "add", dtype, [values["%c"], product])
+    if dtype == "bool":
+        total = code.let(f"zext i1 {total} to i8")
+    code.do(f"store {memory_type(dtype)} {total}, ptr {places['%c']}")
+
+
+HANDLERS = {"gemm": _gemm}

@@ -1,0 +1,156 @@
+"""Machine code from LLVM text: optimise, emit object code (cached on disk), link into the process.
+
+The object code holds no address of the process: the C library's functions are resolved by name at link time, everything
+else is read from the module's table, which `load` fills. The only module that imports llvmlite.
+
+Cache: ``$ADCOMPILE_CACHE_DIR`` or ``~/.cache/adcompile``, one file per module, named by the hash of its text, the
+options, the tool version and the CPU. Files are written aside and renamed; one that does not check out is compiled anew.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import itertools
+import os
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from adcompile.backend.llvm import runtime
+
+_MAGIC = b"adcompile-1\n"
+_NAMES = itertools.count()
+
+
+@functools.cache
+def _binding() -> Any:
+    """llvmlite, imported and set up once."""
+    import llvmlite.binding as binding
+
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    return binding
+
+
+@functools.cache
+def host() -> tuple[str, str]:
+    """The CPU's name and features."""
+    binding = _binding()
+    return binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
+
+
+@functools.cache
+def _machine() -> Any:
+    binding = _binding()
+    target = binding.Target.from_default_triple()
+    return target.create_target_machine(*host(), opt=3, reloc="pic", codemodel="small")
+
+
+@functools.cache
+def _jit() -> Any:
+    """One JIT for the process; each module is a library of it. It never dies: code may run during interpreter exit."""
+    return _binding().create_lljit_compiler(_machine(), use_jit_link=True)
+
+
+def parse(text: str) -> Any:
+    """The module of an LLVM text, for the host."""
+    machine = _machine()
+    module = _binding().parse_assembly(f'target datalayout = "{machine.target_data}"\n{text}')
+    module.triple = machine.triple
+    return module
+
+
+def optimise(module: Any, vectorise: bool = True) -> Any:
+    """Run LLVM's pipeline: level 3 with both vectorisers, or level 1 for code without loops."""
+    binding = _binding()
+    options = binding.create_pipeline_tuning_options(speed_level=3 if vectorise else 1)
+    options.loop_vectorization = options.slp_vectorization = vectorise
+    options.loop_interleaving = options.loop_unrolling = vectorise
+    builder = binding.create_pass_builder(_machine(), options)
+    builder.getModulePassManager().run(module, builder)
+    return module
+
+
+def assembly(module: Any) -> str:
+    """The machine code of a module, as text."""
+    return _machine().emit_assembly(module)
+
+
+def object_code(text: str, vectorise: bool, cache: bool) -> bytes:
+    """The object code of an LLVM text, from the disk cache where it is there."""
+    path = _cache_file(text, vectorise) if cache else None
+    found = _read(path) if path else None
+    if found is not None:
+        return found
+    code = _machine().emit_object(optimise(parse(text), vectorise))
+    if path:
+        _write(path, code)
+    return code
+
+
+def load(code: bytes, exports: tuple[str, ...]) -> Any:
+    """Link object code into the process; the result maps exported names to addresses while it lives."""
+    builder = _binding().JITLibraryBuilder().add_object_img(code).add_current_process()
+    for name in exports:
+        builder.export_symbol(name)
+    return builder.link(_jit(), f"adcompile{next(_NAMES)}")
+
+
+@functools.cache
+def runtime_addresses() -> Mapping[str, int]:
+    """The addresses of the memory runtime, loaded once."""
+    tracker = load(object_code(runtime.TEXT, vectorise=False, cache=True), runtime.FUNCTIONS)
+    _KEPT.append(tracker)
+    return {name: tracker[name] for name in runtime.FUNCTIONS}
+
+
+_KEPT: list[Any] = []
+"""Libraries that live as long as the process."""
+
+
+def fill(table: int, addresses: list[int]) -> None:
+    """Write the table of a loaded module."""
+    (ctypes.c_void_p * len(addresses)).from_address(table)[:] = addresses
+
+
+# -- the disk cache -----------------------------------------------------------------------------------------------
+
+
+def _cache_file(text: str, vectorise: bool) -> Path:
+    folder = os.environ.get("ADCOMPILE_CACHE_DIR") or Path.home() / ".cache" / "adcompile"
+    import llvmlite
+
+    key = "\n".join([text, str(vectorise), llvmlite.__version__, *host()])
+    return Path(folder) / f"{hashlib.sha256(key.encode()).hexdigest()}.o"
+
+
+def _read(path: Path) -> bytes | None:
+    """The object code in a cache file; None where there is none, or none that checks out."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        warnings.warn(f"cannot read the compilation cache: {error}", RuntimeWarning, stacklevel=2)
+        return None
+    head, code = content[: len(_MAGIC) + 32], content[len(_MAGIC) + 32 :]
+    if head == _MAGIC + hashlib.sha256(code).digest():
+        return code
+    warnings.warn(f"a damaged file in the compilation cache is replaced: {path}", RuntimeWarning, stacklevel=2)
+    return None
+
+
+def _write(path: Path, code: bytes) -> None:
+    """Write a cache file aside and rename it into place."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, aside = tempfile.mkstemp(dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(_MAGIC + hashlib.sha256(code).digest() + code)
+        os.replace(aside, path)
+    except OSError as error:
+        warnings.warn(f"cannot write the compilation cache: {error}", RuntimeWarning, stacklevel=2)

@@ -1,0 +1,142 @@
+"""Buffers of a kernel: stack slots, the frame of heap allocations, and what LLVM may assume about aliasing.
+
+A buffer of constant, small size that does not outlive its block is on the stack. All others are recorded in a *frame*
+(see `adcompile.backend.llvm.runtime`): at the end of an iteration `sweep` releases what the iteration allocated and did
+not carry on, and at the end of the kernel `finish` releases everything but the results, on the way of a failure too.
+
+Every access names the *scope* of its root and the scopes it cannot meet, so that LLVM needs no run-time alias checks.
+The runtime is opaque to LLVM: no access moves across a release, hence a reused address cannot confuse it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from adcompile.backend.llvm.code import BYTES, Code, memory_type
+from adcompile.backend.llvm.roots import Roots, allocations
+from adcompile.backend.llvm.runtime import FRAME_BYTES
+from adcompile.ir import Block, Trace, Value
+
+STACK_BUFFER = 4096
+STACK_TOTAL = 65536
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """An array in memory: its pointer, its sizes, and the root that names its memory."""
+
+    pointer: str
+    sizes: tuple[str, ...]
+    root: Value
+
+
+Operand = Any
+"""The text of a scalar, or a `Buffer`."""
+
+
+class Memory:
+    """Where the buffers of one kernel live."""
+
+    def __init__(self, code: Code, roots: Roots, trace: Trace):
+        self.code, self.roots = code, roots
+        self.trusted: set[str] = set()
+        self.on_stack = _stack_buffers(roots, trace)
+        self.framed = any(a not in self.on_stack for a in allocations(trace.block))
+        self.kept = 0
+        self.entry: list[str] = []
+        self.scopes: dict[Value, tuple[str, str]] = {}
+        self.domain = ""
+
+    def prologue(self) -> list[str]:
+        """The first lines of the kernel: its stack slots and its frame."""
+        lines = list(self.entry)
+        if self.framed:
+            lines += ["  %frame = alloca [" + str(FRAME_BYTES) + " x i8], align 16"]
+            lines += [f"  %kept = alloca [{max(self.kept, 1)} x ptr], align 8"]
+            lines += [f"  %open = load ptr, ptr getelementptr (ptr, ptr @adcompile_table, i64 {self._symbol('open')})"]
+            lines += ["  call void %open(ptr %frame)"]
+        return lines
+
+    def _symbol(self, name: str) -> int:
+        return self.code.module.external(f"adcompile_{name}")
+
+    def allocate(self, value: Value, count: str, dtype: str) -> str:
+        """Memory for a number of elements; null where there is none."""
+        if value in self.on_stack:
+            name = f"%stack{len(self.entry)}"
+            self.entry.append(f"  {name} = alloca [{max(int(count), 1)} x {memory_type(dtype)}], align 64")
+            return name
+        size = self.code.let(f"mul i64 {count}, {BYTES[dtype]}")
+        function = self.code.address("adcompile_alloc")
+        return self.code.let(f"call ptr {function}(ptr %frame, i64 {size})")
+
+    def mark(self, body: Block) -> str | None:
+        """The height of the frame before a loop whose body allocates; None where it does not."""
+        if all(a in self.on_stack for a in allocations(body)):
+            return None
+        return self.code.let("load i64, ptr %frame")
+
+    def sweep(self, mark: str | None, pointers: list[str]) -> None:
+        """Release what was allocated since ``mark``, except some pointers."""
+        if mark is not None:
+            function = self.code.address("adcompile_sweep")
+            self.code.do(f"call void {function}(ptr %frame, i64 {mark}, i64 {self._keep(pointers)}, ptr %kept)")
+
+    def finish(self, pointers: list[str]) -> None:
+        """Release everything except some pointers."""
+        if self.framed:
+            function = self.code.address("adcompile_finish")
+            self.code.do(f"call void {function}(ptr %frame, i64 {self._keep(pointers)}, ptr %kept)")
+
+    def _keep(self, pointers: list[str]) -> int:
+        self.kept = max(self.kept, len(pointers))
+        for position, pointer in enumerate(pointers):
+            slot = self.code.let(f"getelementptr ptr, ptr %kept, i64 {position}")
+            self.code.do(f"store ptr {pointer}, ptr {slot}")
+        return len(pointers)
+
+    # -- aliasing -------------------------------------------------------------------------------------------------
+
+    def access(self, root: Value) -> str:
+        """The metadata of a load or store: its scope, and the scopes it cannot meet (filled in at the end)."""
+        scope, others = self._scope(root)
+        return f", !alias.scope {scope}, !noalias {others}"
+
+    def announce(self, root: Value, depth: int) -> None:
+        """Declare where a root begins inside a loop: its scope means another buffer in every iteration."""
+        if depth:
+            self.code.module.declare("declare void @llvm.experimental.noalias.scope.decl(metadata)")
+            self.code.do(f"call void @llvm.experimental.noalias.scope.decl(metadata {self._scope(root)[0]})")
+
+    def _scope(self, root: Value) -> tuple[str, str]:
+        node = self.code.module.node
+        self.domain = self.domain or node("distinct !{{self}}")
+        if root not in self.scopes:
+            scope = node("distinct !{{self}, " + self.domain + "}")
+            self.scopes[root] = (node("!{" + scope + "}"), node("!{}"))
+        return self.scopes[root]
+
+    def describe_scopes(self) -> None:
+        """Fill in, for every root, the scopes of the roots that it is disjoint from."""
+        metadata = self.code.module.metadata
+        for root, (_, others) in self.scopes.items():
+            apart = [s for other, (s, _) in self.scopes.items() if other is not root and self.roots.disjoint(root, other)]
+            scopes = ", ".join(metadata[int(s[1:])].split("{")[1].rstrip("}") for s in apart)
+            metadata[int(others[1:])] = f"{others} = !{{{scopes}}}"
+
+
+def _stack_buffers(roots: Roots, trace: Trace) -> set[Value]:
+    """The allocations of constant, small size that do not outlive their block, as far as the stack allows."""
+    chosen, total = set(), 0
+    for value in allocations(trace.block):
+        dims = value.type.dims
+        if not all(isinstance(d, int) for d in dims) or roots.escapes(value):
+            continue
+        size = BYTES[value.type.dtype]
+        for dim in dims:
+            size *= dim
+        if size <= STACK_BUFFER and total + size <= STACK_TOTAL:
+            chosen.add(value)
+            total += size
+    return chosen

@@ -1,0 +1,286 @@
+"""Writes a trace as the Python function a person would have written.
+
+Needs a trace in which every ``store`` is legal in place (`adcompile.analysis.inplace`); either dialect. Temporaries that
+are read once are written into the expression that reads them; control flow becomes ``if``, ``for`` and ``while``; every
+line of a derivative says which line of the user's it comes from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from adcompile.codegen.names import Names, uses
+from adcompile.ir import Array, Atom, Block, Const, Eqn, Scalar, Trace, Value
+from adcompile.ir.core import eqn_inputs
+from adcompile.primitives import PRIMITIVES
+from adcompile.primitives.evaluate import spell
+from adcompile.source import SourceLoc
+
+WIDTH = 88
+ATOMIC, UNARY, LOWEST = 20.0, 14.0, 0.0
+IN_PLACE = ("store", "accumulate", "gemm")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Generated text; ``lines`` maps each of its lines (from 1) to the user's."""
+
+    name: str
+    text: str
+    lines: dict[int, SourceLoc]
+
+
+@dataclass(frozen=True)
+class _Text:
+    """An expression with the precedence of its outermost operator."""
+
+    text: str
+    precedence: float
+
+
+def emit(trace: Trace) -> Source:
+    """The source of a module with one function, ``trace.name``."""
+    return _Writer().function(trace)
+
+
+class _Writer:
+    """One function being written; lines with the places they come from."""
+
+    def __init__(self):
+        self.lines: list[tuple[str, SourceLoc | None]] = []
+        self.names = Names()
+        self.pending: dict[Value, _Text] = {}
+
+    # -- frame ----------------------------------------------------------------------------------------------
+
+    def function(self, trace: Trace) -> Source:
+        params = [self.names.give(p, set(), p.name or "x") for p in trace.params]
+        for line in trace.header:
+            self.write(0, f"# {line}")
+        self.write(0, f"def {trace.name}({', '.join(params)}):")
+        self.block(trace.block, 1, set(trace.params))
+        results = [self.read(r).text for r in trace.results]
+        self.write(1, f"return {', '.join(results)}{',' if len(results) == 1 else ''}" if results else "return ()")
+        places = {k: loc for k, (_, loc) in enumerate(self.lines, 1) if loc}
+        return Source(trace.name, "\n".join(self.with_places()) + "\n", places)
+
+    def with_places(self) -> list[str]:
+        """The lines, each run that comes from one user line marked once."""
+        texts, last = [], None
+        for text, loc in self.lines:
+            mark = loc.short if loc and text.strip() not in ("else:",) else None
+            texts.append(f"{text:<{WIDTH - 24}}  # {mark}" if mark and mark != last else text)
+            last = mark or last
+        return texts
+
+    def write(self, depth: int, text: str, loc: SourceLoc | None = None) -> None:
+        self.lines.append(("    " * depth + text, loc))
+
+    # -- atoms ----------------------------------------------------------------------------------------------
+
+    def read(self, atom: Atom) -> _Text:
+        if isinstance(atom, Const):
+            return _constant(atom)
+        if atom in self.pending:
+            return self.pending.pop(atom)
+        return _Text(self.names.of[atom], ATOMIC)
+
+    def operands(self, eqn: Eqn) -> list[str]:
+        """The argument texts, parenthesised as the operator of the equation needs."""
+        texts = [self.read(a) for a in eqn.args]
+        infix = PRIMITIVES[eqn.op].infix
+        if infix is None:
+            lead = [_wrap(t, ATOMIC) for t in texts[:1]]
+            return lead + [t.text for t in texts[1:]]
+        precedence = infix[1]
+        if len(texts) == 1:
+            return [_wrap(texts[0], precedence)]
+        right = precedence + 0.1 if eqn.op != "pow" else precedence
+        left = precedence if eqn.op != "pow" else precedence + 0.1
+        return [_wrap(texts[0], left), _wrap(texts[1], right)]
+
+    def expression(self, eqn: Eqn) -> _Text:
+        infix = PRIMITIVES[eqn.op].infix
+        text = spell(eqn, self.operands(eqn) if infix or _leads(eqn) else [self.read(a).text for a in eqn.args])
+        return _Text(text, infix[1] if infix else ATOMIC)
+
+    # -- equations ------------------------------------------------------------------------------------------
+
+    def block(self, block: Block, depth: int, live_out: set[Value]) -> None:
+        counts = uses(block)
+        last = _last_reads(block)
+        for position, eqn in enumerate(block.eqns):
+            dead = {v for v, k in last.items() if k <= position and v not in live_out}
+            if eqn.regions:
+                self.flush(eqn, depth)
+                _CONTROL[eqn.op](self, eqn, depth, dead, live_out)
+            elif eqn.op in IN_PLACE:
+                self.in_place(eqn, depth)
+            elif not eqn.outs:
+                self.write(depth, self.expression(eqn).text, eqn.loc)
+            else:
+                self.assign(block, position, counts, depth, dead)
+
+    def assign(self, block: Block, position: int, counts: dict[Value, int], depth: int, dead: set[Value]) -> None:
+        eqn = block.eqns[position]
+        text = self.expression(eqn)
+        (out,) = eqn.outs if len(eqn.outs) == 1 else (None,)
+        if out is not None and counts.get(out) == 1 and self.may_inline(block, position, text):
+            self.pending[out] = text
+            return
+        names = ", ".join(self.names.give(o, dead) for o in eqn.outs)
+        self.write(depth, f"{names} = {text.text}", eqn.loc)
+
+    def may_inline(self, block: Block, position: int, text: _Text) -> bool:
+        """Whether a value read once may move to its reader: no store in between, no name worth a line of its own."""
+        eqn = block.eqns[position]
+        (out,) = eqn.outs
+        if not _is_temporary(out) or len(text.text) > WIDTH // 2 or not PRIMITIVES[eqn.op].pure:
+            return False
+        if out in block.results:
+            return not any(e.regions or e.op in IN_PLACE for e in block.eqns[position + 1 :])
+        for later in block.eqns[position + 1 :]:
+            if out in later.args:
+                return not later.regions or later.op == "if" or not _touches_memory(eqn)
+            if later.regions or (later.op in IN_PLACE and _touches_memory(eqn)):
+                return False
+        return False
+
+    def in_place(self, eqn: Eqn, depth: int) -> None:
+        texts = [self.read(a) for a in eqn.args]
+        self.write(depth, spell(eqn, [_wrap(texts[0], ATOMIC), *(t.text for t in texts[1:])]), eqn.loc)
+        self.names.take(eqn.outs[0], texts[0].text)
+
+    def flush(self, eqn: Eqn, depth: int) -> None:
+        """Write out temporaries that a region is about to read."""
+        for value in eqn_inputs(eqn):
+            if value in self.pending and value not in eqn.args:
+                text = self.pending.pop(value)
+                self.write(depth, f"{self.names.give(value, set())} = {text.text}", eqn.loc)
+
+    # -- control --------------------------------------------------------------------------------------------
+
+    def branch(self, eqn: Eqn, depth: int, dead: set[Value], live_out: set[Value]) -> None:
+        self.write(depth, f"if {self.read(eqn.args[0]).text}:", eqn.loc)
+        names = [self.names.give(o, dead) for o in eqn.outs]
+        for word, region in zip((None, "else:"), eqn.regions, strict=True):
+            if word:
+                if not region.eqns and all(self.is_named(r, n) for r, n in zip(region.results, names, strict=True)):
+                    continue
+                self.write(depth, word)
+            start = len(self.lines)
+            self.block(region, depth + 1, live_out | set(self.names.of))
+            self.assign_all(names, region.results, depth + 1)
+            if len(self.lines) == start:
+                self.write(depth + 1, "pass")
+        for out, name in zip(eqn.outs, names, strict=True):
+            self.names.take(out, name)
+
+    def is_named(self, atom: Atom, name: str) -> bool:
+        return isinstance(atom, Value) and self.names.of.get(atom) == name
+
+    def assign_all(self, names: Sequence[str], atoms: Sequence[Atom], depth: int) -> None:
+        """``names = atoms`` in parallel, leaving out what is in its place already."""
+        pairs = [(n, self.read(a).text) for n, a in zip(names, atoms, strict=True)]
+        pairs = [(n, t) for n, t in pairs if n != t]
+        if pairs:
+            self.write(depth, f"{', '.join(n for n, _ in pairs)} = {', '.join(t for _, t in pairs)}")
+
+    def loop(self, eqn: Eqn, depth: int, dead: set[Value], live_out: set[Value]) -> None:
+        (body,) = eqn.regions
+        bounds = [self.read(a) for a in eqn.args[:3]]
+        outer = set(self.names.of)
+        names = self.carry(body.params[1:], eqn.args[3:], depth, dead)
+        index = self.names.give(body.params[0], dead, body.params[0].name or "i")
+        self.write(depth, f"for {index} in range({_range_text(bounds)}):", eqn.loc)
+        self.body(body, names, depth, live_out | outer)
+        self.finish(eqn, names)
+
+    def repeat(self, eqn: Eqn, depth: int, dead: set[Value], live_out: set[Value]) -> None:
+        condition, body = eqn.regions
+        outer = set(self.names.of)
+        names = self.carry(body.params, eqn.args, depth, dead)
+        for param, name in zip(condition.params, names, strict=True):
+            self.names.of[param] = name
+        self.write(depth, "while True:", eqn.loc)
+        self.block(condition, depth + 1, live_out | outer | set(condition.params))
+        self.write(depth + 1, f"if not {_wrap(self.read(condition.results[0]), UNARY)}:")
+        self.write(depth + 2, "break")
+        for param, name in zip(body.params, names, strict=True):
+            self.names.take(param, name)
+        self.body(body, names, depth, live_out | outer)
+        self.finish(eqn, names)
+
+    def carry(self, params: Sequence[Value], inits: Sequence[Atom], depth: int, dead: set[Value]) -> list[str]:
+        """Name the carried values and set them to their starts."""
+        texts = [self.read(a).text for a in inits]
+        names = []
+        for param, init in zip(params, inits, strict=True):
+            hint = param.name or (init.name if isinstance(init, Value) else "")
+            names.append(self.names.give(param, dead, hint))
+        pairs = [(n, t) for n, t in zip(names, texts, strict=True) if n != t]
+        if pairs and not {n for n, _ in pairs} & {t for _, t in pairs}:
+            for name, text in pairs:
+                self.write(depth, f"{name} = {text}")
+        elif pairs:
+            self.write(depth, f"{', '.join(n for n, _ in pairs)} = {', '.join(t for _, t in pairs)}")
+        return names
+
+    def body(self, body: Block, names: Sequence[str], depth: int, live_out: set[Value]) -> None:
+        start = len(self.lines)
+        self.block(body, depth + 1, live_out)
+        self.assign_all(names, body.results, depth + 1)
+        if len(self.lines) == start:
+            self.write(depth + 1, "pass")
+
+    def finish(self, eqn: Eqn, names: Sequence[str]) -> None:
+        for out, name in zip(eqn.outs, names, strict=True):
+            self.names.take(out, name)
+
+
+_CONTROL = {"if": _Writer.branch, "loop": _Writer.loop, "while": _Writer.repeat}
+
+
+def _constant(atom: Const) -> _Text:
+    type = atom.type
+    value = atom.value
+    text = repr(value)
+    if isinstance(value, float) and text in ("inf", "-inf", "nan"):
+        text = text.replace("inf", "np.inf").replace("nan", "np.nan")
+    if isinstance(type, Scalar) and not type.weak and type.dtype not in ("float64", "int64", "bool"):
+        return _Text(f"np.{type.dtype}({text})", ATOMIC)
+    return _Text(text, UNARY if text.startswith("-") else ATOMIC)
+
+
+def _wrap(text: _Text, precedence: float) -> str:
+    return f"({text.text})" if text.precedence < precedence else text.text
+
+
+def _leads(eqn: Eqn) -> bool:
+    """Whether the spelling puts a suffix (a subscript, an attribute, a method) behind its first argument."""
+    return eqn.op in ("index", "dim", "transpose", "reshape", "copy") or (
+        eqn.op == "cast" and isinstance(eqn.outs[0].type, Array)
+    )
+
+
+def _is_temporary(value: Value) -> bool:
+    return not value.name or (value.name[0] == "v" and value.name[1:].isdigit())
+
+
+def _touches_memory(eqn: Eqn) -> bool:
+    return any(isinstance(a.type, Array) for a in eqn.args)
+
+
+def _last_reads(block: Block) -> dict[Value, int]:
+    """For each value, the position of the last equation that reads it; results are read at the end."""
+    last = {v: k for k, eqn in enumerate(block.eqns) for v in eqn_inputs(eqn)}
+    last.update({r: len(block.eqns) for r in block.results if isinstance(r, Value)})
+    return last
+
+
+def _range_text(bounds: Sequence[_Text]) -> str:
+    start, stop, step = (b.text for b in bounds)
+    if step != "1":
+        return f"{start}, {stop}, {step}"
+    return stop if start == "0" else f"{start}, {stop}"

@@ -1,0 +1,370 @@
+"""Calls: of primitives and NumPy functions, of the user's functions (traced in place), of adcompile's own transforms."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from adcompile.errors import AdcompileError, InvalidArgument, MissingRule, UnsupportedSyntax
+from adcompile.frontend.expressions import made_list, static_items, view
+from adcompile.frontend.resolve import Scope, define, plain_function, unwrap
+from adcompile.frontend.tracer import MAX_DEPTH, Frame, Tracer
+from adcompile.frontend.values import Closure, ListValue, Method, Range, Reference, has_dynamic, is_dynamic
+from adcompile.frontend.views import Frozen, Reshaped, Transposed
+from adcompile.primitives import Handle, find
+from adcompile.tree import flatten, map_leaves, unflatten
+
+INLINE = "__adcompile_inline__"
+"""A callable with this attribute traces itself: ``f.__adcompile_inline__(tracer, args, keywords) → value``."""
+STATIC = "__adcompile_static__"
+"""A callable with this attribute runs while tracing, on whatever it is given (``adcompile.grad`` and its siblings)."""
+
+
+def call(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
+    """The value of ``function(*args, **keywords)``."""
+    if isinstance(function, Method):
+        return _call_method(t, function, args, keywords)
+    if isinstance(function, Closure):
+        return call_closure(t, function, args, keywords)
+    if isinstance(function, functools.partial):
+        return call(t, function.func, [*function.args, *args], {**function.keywords, **keywords})
+    if isinstance(function, types.MethodType):
+        return call(t, function.__func__, [function.__self__, *args], keywords)
+    if hasattr(function, INLINE):
+        return getattr(function, INLINE)(t, args, keywords)
+    if hasattr(function, STATIC):
+        return function(*args, **keywords)
+    special = _SPECIAL.get(function) if _hashable(function) else None
+    if special is not None:
+        return special(t, *args, **keywords)
+    rule = find(function)
+    if rule is not None:
+        return _call_rule(t, function, rule, args, keywords)
+    return _call_other(t, function, args, keywords)
+
+
+def _hashable(function: Any) -> bool:
+    try:
+        hash(function)
+    except TypeError:
+        return False
+    return True
+
+
+def _call_other(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
+    if isinstance(function, type):
+        return _construct(t, function, args, keywords)
+    if isinstance(unwrap(function), types.FunctionType) and not _is_library(unwrap(function)):
+        return call_function(t, unwrap(function), args, keywords)
+    if not has_dynamic(list(args)) and not has_dynamic(dict(keywords)):
+        return _call_known(t, function, args, keywords)
+    name = getattr(function, "__name__", type(function).__name__)
+    module = getattr(function, "__module__", "") or ""
+    call_method = getattr(type(function), "__call__", None)
+    if isinstance(call_method, types.FunctionType):
+        return call_function(t, call_method, [function, *args], keywords)
+    raise MissingRule(
+        f"{module}{'.' if module else ''}{name} is not a supported function",
+        t.loc,
+        "Write it with supported ones, or give a rule with adcompile.custom_vjp or custom_jvp.",
+    )
+
+
+def _is_library(function: types.FunctionType) -> bool:
+    return function.__module__.split(".")[0] in ("numpy", "scipy", "math", "adcompile")
+
+
+def _call_known(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
+    """A call whose arguments are all known: run now, where that has no effect on anything but its result."""
+    module = (getattr(function, "__module__", None) or type(getattr(function, "__self__", None)).__module__).split(".")[0]
+    if module not in ("builtins", "math", "operator", "numpy") or getattr(function, "__name__", "") in _EFFECTS:
+        raise MissingRule(
+            f"{getattr(function, '__name__', function)!r} cannot be called in a traced function", t.loc,
+            "Call it outside and pass the result in.",
+        )  # fmt: skip
+    receiver = getattr(function, "__self__", None)
+    if isinstance(receiver, ListValue | dict) and getattr(function, "__name__", "") in _MUTATORS:
+        _require_own(t, receiver)
+    try:
+        return function(*args, **keywords)
+    except (TypeError, ValueError, ArithmeticError, LookupError) as error:
+        raise InvalidArgument(str(error), t.loc) from error
+
+
+_EFFECTS = {"print", "open", "input", "exec", "eval", "setattr", "delattr", "globals", "locals", "vars", "seed"}
+_MUTATORS = {"append", "extend", "insert", "pop", "remove", "clear", "update", "setdefault", "reverse", "sort"}
+
+
+def _require_own(t: Tracer, container: Any) -> None:
+    born = getattr(container, "born", 0)
+    if born != t.regions[-1].serial:
+        raise UnsupportedSyntax(
+            "a list made outside is changed inside a loop or branch known only at run time", t.loc, "Fill an array instead."
+        )
+
+
+# -- primitives and NumPy ---------------------------------------------------------------------------------------
+
+
+def _call_rule(t: Tracer, function: Any, rule: Any, args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
+    plain = all(not is_dynamic(v) for v in (*flatten(list(args))[0], *flatten(dict(keywords))[0]))
+    if plain and _is_pure_number_function(function, args):
+        return _call_known(t, function, args, keywords)
+    result = _run_rule(t, rule, args, keywords)
+    first = args[0] if args else None
+    if isinstance(first, Reference) and isinstance(result, Handle) and result.rank:
+        viewed = _as_view(t, function, first, result)
+        if viewed is not None:
+            return viewed
+    return t.wrap(result)
+
+
+def _is_pure_number_function(function: Any, args: Sequence[Any]) -> bool:
+    module = getattr(function, "__module__", "") or ""
+    return module in ("math", "_operator", "builtins") or (
+        isinstance(function, np.ufunc) and all(isinstance(a, bool | int | float | np.generic) for a in args)
+    )
+
+
+def _run_rule(t: Tracer, rule: Any, args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
+    try:
+        return rule(t.op, *_reads(t, args), **{k: _reads(t, [v])[0] for k, v in keywords.items()})
+    except AdcompileError as error:
+        raise error.at(t.loc) from None
+    except TypeError as error:
+        raise InvalidArgument(_clean(str(error)), t.loc) from error
+
+
+def _reads(t: Tracer, values: Sequence[Any]) -> list[Any]:
+    return [
+        t.read(v) if is_dynamic(v) else map_leaves(t.read, v) if isinstance(v, tuple | list) else v for v in values
+    ]
+
+
+def _clean(text: str) -> str:
+    """The message of a wrong call without the name of our own rule."""
+    return text.split("() ", 1)[-1]
+
+
+_VIEWS = {
+    np.transpose, np.swapaxes, np.moveaxis, np.reshape, np.ravel, np.squeeze, np.expand_dims, np.broadcast_to,
+    np.asarray, np.diag, np.diagonal, np.flip, np.fliplr, np.flipud,
+}  # fmt: skip
+
+
+def _as_view(t: Tracer, function: Any, base: Reference, result: Handle) -> Reference | None:
+    """The result of a NumPy function that returns a view, or may."""
+    eqn = t.op.builder.definition(result.atom)
+    if function in _VIEWS or (isinstance(function, str) and function in _VIEW_METHODS):
+        source = t.read(base)
+        if eqn is not None and eqn.args and eqn.args[0] is source.atom and base.base is None:
+            if eqn.op == "transpose":
+                return view(t, base, Transposed(eqn.attrs["perm"]))
+            if eqn.op == "reshape":
+                return view(t, base, Reshaped(tuple(map(t.op.handle, eqn.args[1:])), eqn.attrs["dims"]))
+        return view(t, base, Frozen(result, source.atom))
+    return None
+
+
+_VIEW_METHODS = {"transpose", "swapaxes", "reshape", "ravel", "squeeze", "diagonal", "view"}
+
+
+def _call_method(t: Tracer, method: Method, args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
+    result = _run_rule(t, method.rule, [method.receiver, *args], keywords)
+    if isinstance(method.receiver, Reference) and isinstance(result, Handle) and result.rank:
+        viewed = _as_view(t, method.name, method.receiver, result)
+        if viewed is not None:
+            return viewed
+    return t.wrap(result)
+
+
+# -- the user's functions ---------------------------------------------------------------------------------------
+
+
+def call_function(t: Tracer, function: types.FunctionType, args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
+    """Trace a Python function in place of its call."""
+    function = plain_function(function, t.loc)
+    definition = define(function.__code__)
+    defaults = function.__defaults__ or ()
+    frame = Frame(definition, Scope(function))
+    return run(t, frame, args, keywords, defaults, function.__kwdefaults__ or {})
+
+
+def call_closure(t: Tracer, closure: Closure, args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
+    """Trace a function that was defined inside a traced one."""
+    frame = Frame(closure.definition, None, closure.frame)
+    return run(t, frame, args, keywords, closure.defaults, closure.keyword_defaults)
+
+
+def run(
+    t: Tracer,
+    frame: Frame,
+    args: Sequence[Any],
+    keywords: Mapping[str, Any],
+    defaults: Sequence[Any],
+    keyword_defaults: Mapping[str, Any],
+) -> Any:
+    """Bind the arguments in a new frame and trace the body; the value it returns."""
+    from adcompile.frontend.expressions import evaluate
+    from adcompile.frontend.statements import execute_body
+
+    frame.locals.update(_bind(t, frame, args, keywords, defaults, keyword_defaults))
+    if len(t.frames) >= MAX_DEPTH:
+        raise UnsupportedSyntax(
+            f"calls nest more than {MAX_DEPTH} deep", t.loc, "Recursion must end for values known while tracing."
+        )
+    loc = t.loc
+    t.frames.append(frame)
+    try:
+        node = frame.definition.node
+        import ast
+
+        if isinstance(node, ast.Lambda):
+            return evaluate(t, node.body)
+        return execute_body(t, node.body)
+    finally:
+        t.frames.pop()
+        t.loc = loc
+        t.op.builder.loc = loc
+
+
+def _bind(
+    t: Tracer, frame: Frame, args: Sequence[Any], keywords: Mapping[str, Any], defaults: Sequence[Any], more: Mapping
+) -> dict[str, Any]:
+    signature = signature_of(frame.definition.node, defaults, more)
+    try:
+        bound = signature.bind(*args, **keywords)
+    except TypeError as error:
+        raise InvalidArgument(f"{frame.definition.name}() {error}", t.loc) from None
+    bound.apply_defaults()
+    return dict(bound.arguments)
+
+
+def signature_of(node: Any, defaults: Sequence[Any], keyword_defaults: Mapping[str, Any]) -> inspect.Signature:
+    """The signature of a definition with the given default values."""
+    a = node.args
+    kind = inspect.Parameter
+    positional = [*((x.arg, kind.POSITIONAL_ONLY) for x in a.posonlyargs), *((x.arg, kind.POSITIONAL_OR_KEYWORD) for x in a.args)]
+    given = [kind.empty] * (len(positional) - len(defaults)) + list(defaults)
+    params = [kind(n, k, default=d) for (n, k), d in zip(positional, given, strict=True)]
+    if a.vararg:
+        params.append(kind(a.vararg.arg, kind.VAR_POSITIONAL))
+    params += [kind(x.arg, kind.KEYWORD_ONLY, default=keyword_defaults.get(x.arg, kind.empty)) for x in a.kwonlyargs]
+    if a.kwarg:
+        params.append(kind(a.kwarg.arg, kind.VAR_KEYWORD))
+    return inspect.Signature(params)
+
+
+def _construct(t: Tracer, kind: type, args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
+    """An instance of a namedtuple or dataclass, or of a plain type from known values."""
+    if issubclass(kind, tuple) and hasattr(kind, "_fields"):
+        return kind(*args, **keywords)
+    if dataclasses.is_dataclass(kind):
+        return kind(*args, **keywords)
+    if issubclass(kind, BaseException) or kind in (slice, str):
+        return kind(*args, **keywords)
+    if not has_dynamic(list(args)) and not has_dynamic(dict(keywords)):
+        return _call_known(t, kind, args, keywords)
+    raise MissingRule(f"objects of class {kind.__name__} are not supported", t.loc, "Use a namedtuple or a dataclass.")
+
+
+# -- builtins that look at structure ----------------------------------------------------------------------------
+
+
+def _len(t: Tracer, value: Any) -> Any:
+    if isinstance(value, Reference):
+        size = t.op.size(t.read(value), 0)
+        return size
+    if isinstance(value, Handle):
+        raise InvalidArgument("a number has no len()", t.loc)
+    return len(value)
+
+
+def _range(t: Tracer, *bounds: Any) -> Range:
+    bounds = tuple(t.read(b) for b in bounds)
+    if len(bounds) == 1:
+        bounds = (0, bounds[0])
+    return Range(bounds[0], bounds[1], bounds[2] if len(bounds) > 2 else 1)
+
+
+def _tuple(t: Tracer, value: Any = ()) -> tuple:
+    return tuple(static_items(t, value))
+
+
+def _list(t: Tracer, value: Any = ()) -> list:
+    return made_list(t, static_items(t, value))
+
+
+def _reversed(t: Tracer, value: Any) -> Any:
+    if isinstance(value, Range) and isinstance(value.step, int) and abs(value.step) == 1:
+        return Range(value.stop - value.step, value.start - value.step, -value.step)
+    return static_items(t, value)[::-1]
+
+
+def _isinstance(t: Tracer, value: Any, kinds: Any) -> bool:
+    kinds = kinds if isinstance(kinds, tuple) else (kinds,)
+    if isinstance(value, Reference):
+        return np.ndarray in kinds
+    if isinstance(value, Handle):
+        weak = getattr(value.type, "weak", False)
+        python = {"float64": float, "int64": int, "bool": bool}.get(value.type.dtype)
+        return python in kinds if weak else any(issubclass(np.dtype(value.type.dtype).type, k) for k in kinds)
+    return isinstance(value, kinds)
+
+
+def _getattr(t: Tracer, value: Any, name: str, *default: Any) -> Any:
+    from adcompile.frontend.expressions import attribute
+
+    try:
+        return attribute(t, value, name)
+    except InvalidArgument:
+        if default:
+            return default[0]
+        raise
+
+
+def _map(t: Tracer, function: Any, *iterables: Any) -> list:
+    columns = [static_items(t, i) for i in iterables]
+    return made_list(t, [call(t, function, list(row), {}) for row in zip(*columns, strict=False)])
+
+
+def _zip(t: Tracer, *iterables: Any, strict: bool = False) -> Any:
+    from adcompile.frontend.control import Zipped, iteration
+
+    if all(_is_static_sequence(i) for i in iterables):
+        return list(zip(*(static_items(t, i) for i in iterables), strict=strict))
+    return Zipped([iteration(t, i) for i in iterables])
+
+
+def _enumerate(t: Tracer, iterable: Any, start: Any = 0) -> Any:
+    from adcompile.frontend.control import Numbered, iteration
+
+    if _is_static_sequence(iterable):
+        return list(enumerate(static_items(t, iterable), start))
+    return Numbered(iteration(t, iterable), start)
+
+
+def _is_static_sequence(value: Any) -> bool:
+    return isinstance(value, tuple | list | dict | str) or type(value).__name__ in ("dict_items", "dict_keys", "dict_values")
+
+
+_SPECIAL: dict[Any, Any] = {
+    len: _len,
+    range: _range,
+    tuple: _tuple,
+    list: _list,
+    reversed: _reversed,
+    isinstance: _isinstance,
+    getattr: _getattr,
+    map: _map,
+    zip: _zip,
+    enumerate: _enumerate,
+}
+
+__all__ = ["INLINE", "STATIC", "call", "call_function", "unflatten"]

@@ -1,0 +1,512 @@
+"""Branches and loops that are decided at run time: regions, what they change, and how the changes come together.
+
+A region is traced like any code. What it changed is found by looking: names bound to other values, array objects with
+another version. A branch merges the two outcomes; a loop is traced again with what it changed as carried values, until
+nothing new changes and the types stand still.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from adcompile.errors import AdcompileError, InvalidArgument, StaticValueRequired, UnsupportedSyntax
+from adcompile.frontend.tracer import Region, Tracer
+from adcompile.frontend.values import Range, Reference, Undefined, assigned_names, is_dynamic
+from adcompile.ir import Array, Atom, Block, Scalar, Type, Value
+from adcompile.ir.types import INDEX, join
+from adcompile.primitives import Emitter, Handle
+from adcompile.primitives.indexing import trip_count
+from adcompile.primitives.subscripts import subscript
+from adcompile.tree import flatten, unflatten
+
+MAYBE_ALIAS = "which array this is was decided at run time, so that a write could be missed under another name"
+WRITTEN = "this array was handed through a loop that writes into it under another name"
+MAX_UNROLL = 256
+MAX_PASSES = 8
+
+
+# -- bringing values together -----------------------------------------------------------------------------------
+
+
+def common_type(t: Tracer, a: Type, b: Type, what: str) -> Type:
+    """The type that holds both; an integer that meets a float becomes one, as Python's arithmetic would make it."""
+    joined = join(a, b)
+    if joined is None and isinstance(a, Scalar) and isinstance(b, Scalar):
+        for one, two in ((a, b), (b, a)):
+            if one.weak and not one.dtype.startswith("float") and one.dtype != "bool" and two.dtype.startswith("float"):
+                joined = two
+    if joined is None:
+        raise InvalidArgument(
+            f"{what} would be {a} on one path and {b} on another", t.loc, "Give it one dtype and rank on every path."
+        )
+    return joined
+
+
+def as_atom(t: Tracer, op: Emitter, value: Any, type: Type | None, what: str) -> Atom:
+    """The atom of a number or array handle, converted to a type."""
+    if not isinstance(value, Handle) and not isinstance(value, bool | int | float):
+        raise StaticValueRequired(f"{what} would depend on a run-time condition", t.loc, "Use numbers or arrays.")
+    handle = op.handle(op.atom(value))
+    if type is not None and handle.type.dtype != type.dtype:
+        handle = op.cast(handle, dtype=type.dtype, weak=getattr(type, "weak", False))
+    return handle.atom
+
+
+def _type_of(t: Tracer, op: Emitter, value: Any, what: str) -> Type:
+    return as_atom(t, op, value, None, what).type
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two traced values are the same without asking at run time."""
+    if a is b:
+        return True
+    if isinstance(a, Handle) and isinstance(b, Handle):
+        return a.atom == b.atom
+    return not is_dynamic(a) and not is_dynamic(b) and type(a) is type(b) and a == b
+
+
+@dataclass(eq=False)
+class Outcome:
+    """What a region led to: its frozen region, names and array versions (read inside it), and an optional value."""
+
+    region: Region
+    names: dict[str, Any]
+    arrays: dict[Reference, Handle]
+    value: Any
+
+
+def explore(t: Tracer, run: Callable[[], Any]) -> Outcome:
+    """Trace ``run`` in a region of its own and undo what it changed."""
+    saved = dict(t.frame.locals)
+    with t.region() as region:
+        value = run()
+        names = {k: v for k, v in t.frame.locals.items() if k not in saved or saved[k] is not v}
+        arrays = {r: t.read(r) for r in region.writes}
+        value = _frozen_leaves(t, value, region)
+        names = {k: _frozen_leaves(t, v, region) for k, v in names.items()}
+    t.frame.locals.clear()
+    t.frame.locals.update(saved)
+    return Outcome(region, names, arrays, value)
+
+
+@dataclass(frozen=True, eq=False)
+class Fresh:
+    """An array made inside a region: its last version there."""
+
+    handle: Handle
+
+
+def _frozen_leaves(t: Tracer, value: Any, region: Region) -> Any:
+    """Array objects born in the region (or views) as their last version; older ones stay objects."""
+    leaves, structure = flatten(value)
+    return unflatten(structure, [_freeze(t, leaf, region) for leaf in leaves])
+
+
+def _freeze(t: Tracer, leaf: Any, region: Region) -> Any:
+    if isinstance(leaf, Reference) and (leaf.base is not None or leaf.born >= region.serial):
+        return Fresh(t.read(leaf))
+    return leaf
+
+
+def _plain(leaf: Any, outcome: Outcome) -> Any:
+    """A leaf as a handle of its region or a known value."""
+    if isinstance(leaf, Fresh):
+        return leaf.handle
+    if isinstance(leaf, Reference):
+        return outcome.arrays.get(leaf) or outcome.region.op.handle(leaf.version.atom) if leaf.version else leaf
+    return leaf
+
+
+class Merge:
+    """Collects pairs of values of two branches and gives the results of one ``if``."""
+
+    def __init__(self, t: Tracer, then: Outcome, other: Outcome):
+        self.t, self.sides = t, (then, other)
+        self.pairs: list[tuple[Atom, Atom, Type]] = []
+
+    def add(self, a: Any, b: Any, what: str) -> Callable[[Sequence[Value]], Any]:
+        """Note a pair of traced values; the result is a function from the ``if``'s results to the merged value."""
+        (ones, structure), (twos, other) = flatten(a), flatten(b)
+        if structure != other:
+            raise InvalidArgument(f"{what} has another structure on each path", self.t.loc, "Make them alike.")
+        makers = [self._leaf(x, y, what) for x, y in zip(ones, twos, strict=True)]
+        return lambda outs: unflatten(structure, [m(outs) for m in makers])
+
+    def _leaf(self, a: Any, b: Any, what: str) -> Callable[[Sequence[Value]], Any]:
+        if _same(a, b):
+            return lambda outs: a
+        if isinstance(a, Undefined) or isinstance(b, Undefined):
+            return lambda outs: Undefined(what, "is set on one path only")
+        shared = [leaf for leaf in (a, b) if isinstance(leaf, Reference)]
+        for leaf in shared:
+            leaf.root.frozen = MAYBE_ALIAS
+        one, two = _plain(a, self.sides[0]), _plain(b, self.sides[1])
+        ops = [side.region.op for side in self.sides]
+        type = common_type(
+            self.t, _type_of(self.t, ops[0], one, what), _type_of(self.t, ops[1], two, what), what
+        )
+        place = len(self.pairs)
+        atoms = [as_atom(self.t, o, v, type, what) for o, v in zip(ops, (one, two), strict=True)]
+        self.pairs.append((atoms[0], atoms[1], type))
+        return lambda outs: self._merged(outs[place], shared)
+
+    def _merged(self, out: Value, shared: Sequence[Reference]) -> Any:
+        """The result of the branch; one that may be an older array must not be written."""
+        value = self.t.wrap(self.t.op.handle(out))
+        if shared and isinstance(value, Reference):
+            value.frozen = MAYBE_ALIAS
+        return value
+
+    def close(self, condition: Handle) -> tuple[Value, ...]:
+        """Emit the ``if``."""
+        then, other = self.sides
+        if not self.pairs and not then.region.op.builder.eqns and not other.region.op.builder.eqns:
+            return ()
+        regions = [
+            then.region.op.builder.block((), [p[0] for p in self.pairs]),
+            other.region.op.builder.block((), [p[1] for p in self.pairs]),
+        ]
+        types = [p[2] for p in self.pairs]
+        return self.t.op.builder.emit("if", (self.t.op.atom(condition),), types, {}, regions)
+
+
+def choose(t: Tracer, condition: Handle, then: Callable[[], Any], other: Callable[[], Any]) -> Any:
+    """Trace two ways to go; the merged value, and whatever they changed merged too."""
+    outcomes = explore(t, then), explore(t, other)
+    return merge(t, condition, *outcomes)
+
+
+def merge(t: Tracer, condition: Handle, then: Outcome, other: Outcome) -> Any:
+    """Bring two outcomes together in the current region."""
+    joint = Merge(t, then, other)
+    value = joint.add(then.value, other.value, "the result")
+    names = {}
+    for name in dict.fromkeys((*then.names, *other.names)):
+        missing = Undefined(name, "is set on one path only")
+        before = t.frame.locals.get(name, missing)
+        names[name] = joint.add(then.names.get(name, before), other.names.get(name, before), name)
+    arrays = {}
+    for reference in dict.fromkeys((*then.arrays, *other.arrays)):
+        before = reference.version
+        versions = [side.arrays.get(reference) or side.region.op.handle(before.atom) for side in (then, other)]  # type: ignore[union-attr]
+        arrays[reference] = joint.add(Fresh(versions[0]), Fresh(versions[1]), "an array")
+    outs = joint.close(condition)
+    for reference, made in arrays.items():
+        merged = made(outs)
+        t.write(reference, merged.version if isinstance(merged, Reference) else _plain(merged, then))
+    for name, made in names.items():
+        t.assign(name, _thaw(t, made(outs)))
+    return _thaw(t, value(outs))
+
+
+def _thaw(t: Tracer, value: Any) -> Any:
+    leaves, structure = flatten(value)
+    return unflatten(structure, [t.wrap(x.handle) if isinstance(x, Fresh) else x for x in leaves])
+
+
+# -- what a loop runs over --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Items:
+    """The elements of an array along its first dimension."""
+
+    array: Reference
+
+    def length(self, t: Tracer) -> Any:
+        """How many there are."""
+        return t.op.size(t.read(self.array), 0)
+
+    def item(self, t: Tracer, index: Handle) -> Any:
+        """One of them."""
+        from adcompile.frontend.expressions import get_item
+
+        return get_item(t, self.array, index)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The numbers of a range, by their position."""
+
+    range: Range
+
+    def length(self, t: Tracer) -> Any:
+        """How many there are."""
+        atoms = [t.op.atom(x) for x in (self.range.start, self.range.stop, self.range.step)]
+        return trip_count(t.op, atoms)
+
+    def item(self, t: Tracer, index: Handle) -> Any:
+        """One of them."""
+        return index * self.range.step + self.range.start
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A container that every element of a loop takes whole: its items must be known while tracing."""
+
+    items: Sequence[Any]
+
+    def length(self, t: Tracer) -> Any:
+        """How many there are."""
+        return len(self.items)
+
+    def item(self, t: Tracer, index: Handle) -> Any:
+        """Not at a run-time position."""
+        raise StaticValueRequired("a container is looped over together with an array", t.loc, "Stack it first.")
+
+
+@dataclass(frozen=True)
+class Zipped:
+    """Several things looped over together."""
+
+    parts: Sequence[Any]
+
+    def length(self, t: Tracer) -> Any:
+        """The length of the shortest."""
+        lengths = [p.length(t) for p in self.parts]
+        shortest = lengths[0]
+        for length in lengths[1:]:
+            shortest = shortest if _same(shortest, length) else t.op.minimum(shortest, length)
+        return shortest
+
+    def item(self, t: Tracer, index: Handle) -> Any:
+        """One element of each."""
+        return tuple(p.item(t, index) for p in self.parts)
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """``enumerate``."""
+
+    part: Any
+    start: Any
+
+    def length(self, t: Tracer) -> Any:
+        """How many there are."""
+        return self.part.length(t)
+
+    def item(self, t: Tracer, index: Handle) -> Any:
+        """The number and the element."""
+        return (index if _same(self.start, 0) else index + self.start, self.part.item(t, index))
+
+
+def iteration(t: Tracer, value: Any) -> Any:
+    """What ``for`` does with a value that is not a plain container."""
+    if isinstance(value, Items | Counted | Zipped | Numbered | Listed):
+        return value
+    if isinstance(value, Range):
+        return Counted(value)
+    if isinstance(value, Reference):
+        return Items(value)
+    if isinstance(value, tuple | list):
+        return Listed(value)
+    raise InvalidArgument(f"a {type(value).__name__} cannot be looped over", t.loc, "Use range, an array or a tuple.")
+
+
+# -- loops ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class Carried:
+    """What a loop hands from one iteration to the next: names and array objects, with their types."""
+
+    names: dict[str, Type]
+    arrays: dict[Reference, Type]
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """One tracing of a loop body: the region, its parameters, and the outcome."""
+
+    block: Region
+    index: Value | None
+    params: tuple[Value, ...]
+    outcome: Outcome
+    entered: list[Reference]
+    condition: Block | None = None
+
+
+def rolled_for(t: Tracer, node: ast.For, source: Any) -> None:
+    """A ``for`` loop as one equation."""
+    from adcompile.frontend.statements import bind_target, execute_loop_body
+
+    if isinstance(source, Range):
+        bounds = [t.op.atom(x) for x in (source.start, source.stop, source.step)]
+        item: Callable[[Handle], Any] = lambda index: index
+    else:
+        source = iteration(t, source)
+        bounds = [t.op.atom(0), t.op.atom(source.length(t)), t.op.atom(1)]
+        item = lambda index: source.item(t, index)
+    hint = node.target.id if isinstance(node.target, ast.Name) and isinstance(source, Range) else "i"
+
+    def body(index: Handle) -> None:
+        bind_target(t, node.target, item(index))
+        execute_loop_body(t, node.body)
+
+    _roll(t, node.body, body, bounds, hint, None)
+
+
+def rolled_while(t: Tracer, node: ast.While) -> None:
+    """A ``while`` loop as one equation."""
+    from adcompile.frontend.statements import execute_loop_body
+
+    _roll(t, node.body, lambda index: execute_loop_body(t, node.body), None, "", node.test)
+
+
+def _roll(
+    t: Tracer, statements: list[ast.stmt], body: Callable[[Handle], None], bounds: list[Atom] | None, hint: str, test: Any
+) -> None:
+    carried = _first_guess(t, statements)
+    for _ in range(MAX_PASSES):
+        found = _trace_pass(t, carried, body, indexed=bounds is not None, hint=hint, test=test)
+        grown = _grow(t, carried, found.outcome)
+        if grown is None:
+            _emit_loop(t, carried, found, bounds)
+            return
+        carried = grown
+    raise InvalidArgument("the types of this loop's variables do not settle", t.loc, "Set them to their final dtype before.")
+
+
+def _first_guess(t: Tracer, statements: list[ast.stmt]) -> Carried:
+    """Numbers that the body assigns are carried for sure; the rest is found by tracing."""
+    names = {}
+    for name in sorted(assigned_names(statements)):
+        value = t.frame.locals.get(name)
+        if isinstance(value, Handle) or (isinstance(value, int | float) and not isinstance(value, bool)):
+            names[name] = t.op.atom(value).type
+    return Carried(names, {})
+
+
+def _trace_pass(
+    t: Tracer, carried: Carried, body: Callable[[Handle], None], *, indexed: bool, hint: str, test: Any
+) -> Pass:
+    """Trace the body once with fresh parameters for everything carried."""
+    index = Value(INDEX, hint) if indexed else None
+    params = (
+        *(Value(type, name) for name, type in carried.names.items()),
+        *(Value(type, _array_name(r)) for r, type in carried.arrays.items()),
+    )
+    condition = _trace_condition(t, carried, test) if test is not None else None
+    saved = dict(t.frame.locals)
+    entered: list[Reference] = []
+
+    def run() -> None:
+        entered.extend(_enter(t, carried, params))
+        body(t.op.handle(index) if index is not None else None)  # type: ignore[arg-type]
+
+    outcome = explore(t, run)
+    t.frame.locals.clear()
+    t.frame.locals.update(saved)
+    return Pass(outcome.region, index, params, outcome, entered, condition)
+
+
+def _array_name(reference: Reference) -> str:
+    atom = reference.version.atom if reference.version is not None else None
+    return atom.name if isinstance(atom, Value) else ""
+
+
+def _enter(t: Tracer, carried: Carried, params: Sequence[Value]) -> list[Reference]:
+    """Let carried names and array objects stand for the loop's parameters; the array objects of the names."""
+    count = len(carried.names)
+    for name, param in zip(carried.names, params[:count], strict=True):
+        t.frame.locals[name] = t.wrap(t.op.handle(param))
+    for reference, param in zip(carried.arrays, params[count:], strict=True):
+        t.write(reference, t.op.handle(param))
+    return [r for r in map(t.frame.locals.get, carried.names) if isinstance(r, Reference)]
+
+
+def _trace_condition(t: Tracer, carried: Carried, test: ast.expr) -> Block:
+    from adcompile.frontend.expressions import evaluate, truth
+
+    params = (
+        *(Value(type, name) for name, type in carried.names.items()),
+        *(Value(type, _array_name(r)) for r, type in carried.arrays.items()),
+    )
+    found: list[Handle] = []
+
+    def run() -> None:
+        _enter(t, carried, params)
+        condition = truth(t, evaluate(t, test))
+        found.append(t.op.handle(t.op.atom(condition)))
+
+    outcome = explore(t, run)
+    return outcome.region.op.builder.block(params, [found[0].atom])
+
+
+def _grow(t: Tracer, carried: Carried, outcome: Outcome) -> Carried | None:
+    """The carried values that the pass showed to be needed; None where they stand still."""
+    names, arrays = dict(carried.names), dict(carried.arrays)
+    for name, value in outcome.names.items():
+        if name not in t.frame.locals or isinstance(t.frame.locals[name], Undefined):
+            continue
+        before = t.frame.locals[name]
+        if _same(before, value):
+            continue
+        names[name] = _carried_type(t, names.get(name), before, _plain(value, outcome), name)
+    for reference, version in outcome.arrays.items():
+        before_type = arrays.get(reference) or reference.version.type  # type: ignore[union-attr]
+        arrays[reference] = common_type(t, before_type, version.type, "an array")
+    return None if (names, arrays) == (carried.names, carried.arrays) else Carried(names, arrays)
+
+
+def _carried_type(t: Tracer, known: Type | None, before: Any, after: Any, name: str) -> Type:
+    initial = t.read(before)
+    if not isinstance(initial, Handle) and not isinstance(initial, bool | int | float):
+        raise StaticValueRequired(
+            f"{name!r} changes in a loop and is not a number or an array", t.loc, "Loop over a tuple, or use arrays."
+        )
+    start = known or t.op.atom(initial).type
+    return common_type(t, start, _type_of(t, t.op, after, name), repr(name))
+
+
+def _emit_loop(t: Tracer, carried: Carried, found: Pass, bounds: list[Atom] | None) -> None:
+    outcome, inner = found.outcome, found.block.op
+    types = [*carried.names.values(), *carried.arrays.values()]
+    inits, results = [], []
+    for (name, type), param in zip(carried.names.items(), found.params, strict=False):
+        inits.append(as_atom(t, t.op, t.read(t.frame.locals[name]), type, repr(name)))
+        after = _plain(outcome.names[name], outcome) if name in outcome.names else inner.handle(param)
+        results.append(as_atom(t, inner, after, type, repr(name)))
+    for reference, type in carried.arrays.items():
+        inits.append(as_atom(t, t.op, t.read(reference), type, "an array"))
+        results.append(as_atom(t, inner, outcome.arrays[reference], type, "an array"))
+    lead = [found.index] if found.index is not None else []
+    block = inner.builder.block([*lead, *found.params], results)
+    regions = [block] if found.condition is None else [found.condition, block]
+    kind = "loop" if bounds is not None else "while"
+    outs = t.op.builder.emit(kind, [*(bounds or []), *inits], types, {}, regions)
+    _leave(t, carried, found, outs)
+
+
+def _leave(t: Tracer, carried: Carried, found: Pass, outs: Sequence[Value]) -> None:
+    """Bind what the loop left behind."""
+    outcome = found.outcome
+    count = len(carried.names)
+    for name, out in zip(carried.names, outs[:count], strict=True):
+        before = t.frame.locals[name]
+        if isinstance(before, Reference) and any(r.written for r in found.entered):
+            before.root.stale = WRITTEN
+        t.frame.locals[name] = t.wrap(t.op.handle(out))
+        t.name_after(t.frame.locals[name], name)
+    for reference, out in zip(carried.arrays, outs[count:], strict=True):
+        t.write(reference, t.op.handle(out))
+    for name in outcome.names:
+        if name not in carried.names and (name not in t.frame.locals or isinstance(t.frame.locals[name], Undefined)):
+            t.frame.locals[name] = Undefined(name, "is set only inside a loop that may not run")
+
+
+def unrollable(error: AdcompileError, source: Any) -> int | None:
+    """How many iterations to write out one by one when a loop must be known while tracing; None where it cannot be."""
+    if not isinstance(error, StaticValueRequired) or not isinstance(source, Range):
+        return None
+    bounds = (source.start, source.stop, source.step)
+    if any(is_dynamic(b) for b in bounds):
+        return None
+    count = len(range(*bounds))
+    return count if count <= MAX_UNROLL else None
+
+
+__all__ = ["Array", "UnsupportedSyntax", "choose", "iteration", "rolled_for", "rolled_while", "subscript", "unrollable"]

@@ -1,0 +1,198 @@
+"""From a Python callable to its syntax tree, and from a name in it to what the name means.
+
+Every value a trace takes from outside (a global, a closure cell, an attribute) is noted as a `Dependency`, so that the
+next call can tell whether compiled code is stale.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import functools
+import inspect
+import linecache
+import textwrap
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from adcompile.errors import SourceUnavailable, UnsupportedSyntax
+from adcompile.source import SourceLoc
+from adcompile.tree import flatten
+
+
+@dataclass(frozen=True, eq=False)
+class Definition:
+    """The syntax of a function: its ``def`` or ``lambda`` node with positions that count in the file."""
+
+    node: ast.FunctionDef | ast.Lambda
+    file: str
+    name: str
+
+    def locate(self, node: ast.AST) -> SourceLoc:
+        """The place of a node in the user's file."""
+        line = getattr(node, "lineno", self.node.lineno)
+        end = getattr(node, "end_col_offset", None)
+        same = getattr(node, "end_lineno", line) == line
+        column = getattr(node, "col_offset", 0)
+        return SourceLoc(self.file, line, column, end if end and same else column + 1, self.name)
+
+
+@functools.lru_cache(maxsize=1024)
+def define(code: types.CodeType) -> Definition:
+    """The definition whose compiled form is ``code``."""
+    file = code.co_filename
+    lines = linecache.getlines(file) or _fetch(code)
+    if not lines:
+        raise SourceUnavailable(
+            f"the source of {code.co_name!r} is not available",
+            remedy="Define the function in a file or a notebook cell, not with exec or at a bare prompt.",
+        )
+    try:
+        block = inspect.getblock(lines[code.co_firstlineno - 1 :])
+        tree = _parse_block("".join(block), code.co_firstlineno)
+    except (SyntaxError, IndentationError):
+        tree = ast.parse("".join(lines))
+    found = [n for n in ast.walk(tree) if _is_definition(n, code)]
+    if len(found) > 1:
+        found = [n for n in found if _argument_names(n) == code.co_varnames[: len(_argument_names(n))]]
+    found = found if len(found) < 2 else [n for n in found if _same_code(n, code)] or found
+    if not found:
+        raise SourceUnavailable(f"the source of {code.co_name!r} in {file} has changed", remedy="Reload the module.")
+    if len(found) > 1 and len({ast.dump(n) for n in found}) > 1:
+        raise SourceUnavailable(
+            f"several lambdas stand on line {code.co_firstlineno} of {file}", remedy="Give each its own line."
+        )
+    return Definition(found[0], file, code.co_name)
+
+
+def _fetch(code: types.CodeType) -> list[str]:
+    try:
+        return inspect.findsource(code)[0]
+    except OSError:
+        return []
+
+
+def _parse_block(text: str, first_line: int) -> ast.AST:
+    """Parse an indented block so that lines and columns count in the file."""
+    dedented = textwrap.dedent(text)
+    shift = len(text.splitlines()[0]) - len(dedented.splitlines()[0])
+    tree = ast.parse(dedented)
+    ast.increment_lineno(tree, first_line - 1)
+    for node in ast.walk(tree):
+        if hasattr(node, "col_offset"):
+            node.col_offset += shift  # type: ignore[attr-defined]
+            node.end_col_offset += shift  # type: ignore[attr-defined]
+    return tree
+
+
+def _is_definition(node: ast.AST, code: types.CodeType) -> bool:
+    if isinstance(node, ast.Lambda):
+        return code.co_name == "<lambda>" and node.lineno == _lambda_line(node, code)
+    if isinstance(node, ast.FunctionDef) and node.name == code.co_name:
+        first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+        return code.co_firstlineno in (first, node.lineno)
+    return False
+
+
+def _lambda_line(node: ast.Lambda, code: types.CodeType) -> int:
+    return code.co_firstlineno
+
+
+def _argument_names(node: Any) -> tuple[str, ...]:
+    arguments = node.args
+    return tuple(a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs))
+
+
+def _same_code(node: Any, code: types.CodeType) -> bool:
+    """Whether a lambda compiles to the given code (told apart from others on its line)."""
+    compiled = compile(ast.fix_missing_locations(ast.Expression(node)), code.co_filename, "eval")
+    inner = next((c for c in compiled.co_consts if isinstance(c, types.CodeType)), None)
+    return inner is not None and inner.co_code == code.co_code and inner.co_names == code.co_names
+
+
+# -- callables --------------------------------------------------------------------------------------------------
+
+
+def unwrap(function: Any) -> Any:
+    """The plain Python function behind a Numba dispatcher."""
+    return getattr(function, "py_func", function)
+
+
+# -- names ------------------------------------------------------------------------------------------------------
+
+MISSING = object()
+
+
+@dataclass(frozen=True, eq=False)
+class Dependency:
+    """A value that a trace took from outside, and how to take it again."""
+
+    label: str
+    get: Callable[[], Any]
+    fingerprint: Any
+
+    def changed(self) -> bool:
+        """Whether a new trace would see another value."""
+        try:
+            return fingerprint(self.get()) != self.fingerprint
+        except (AttributeError, KeyError, NameError, ValueError):
+            return True
+
+
+@dataclass(frozen=True, eq=False)
+class _Same:
+    """Equal only for the same object."""
+
+    held: Any
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.held is self.held
+
+    def __hash__(self) -> int:
+        return id(self.held)
+
+
+def fingerprint(value: Any) -> Any:
+    """What a trace depends on in a value: numbers by value and type, arrays by signature, anything else by identity."""
+    if isinstance(value, np.ndarray):
+        return ("array", value.dtype.str, tuple(1 if n == 1 else 0 for n in value.shape))
+    if isinstance(value, bool | int | float | str | np.generic):
+        return (type(value), repr(value))
+    leaves, structure = flatten(value)
+    if structure.kind is None:
+        return _Same(value)
+    return (structure, tuple(map(fingerprint, leaves)))
+
+
+class Scope:
+    """The names around a function: its closure cells, its module's globals, the builtins."""
+
+    def __init__(self, function: types.FunctionType):
+        self.function = function
+        self.cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+
+    def getter(self, name: str) -> Callable[[], Any]:
+        """A function that looks the name up now."""
+        if name in self.cells:
+            cell = self.cells[name]
+            return lambda: cell.cell_contents
+        space = self.function.__globals__
+        if name in space:
+            return lambda: space[name]
+        if hasattr(builtins, name):
+            return lambda: getattr(builtins, name)
+        raise KeyError(name)
+
+
+def plain_function(value: Any, loc: SourceLoc | None) -> types.FunctionType:
+    """The function of a callable, or a located refusal of what has no Python source."""
+    value = unwrap(value)
+    if isinstance(value, types.FunctionType):
+        if value.__code__.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
+            raise UnsupportedSyntax("generators and coroutines are not supported", loc, "Return an array or a tuple.")
+        return value
+    raise SourceUnavailable(f"{value!r} has no Python source", loc, "Call a Python function or a supported one.")

@@ -1,0 +1,381 @@
+"""Statements: syntax node → effect on the tracer. The keys of `STATEMENTS` are the accepted statements."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from adcompile.errors import AdcompileError, InvalidArgument, UnsupportedSyntax
+from adcompile.frontend.control import choose, explore, merge, rolled_for, rolled_while, unrollable
+from adcompile.frontend.expressions import (
+    OPERATORS,
+    closure,
+    evaluate,
+    get_item,
+    index_value,
+    operate,
+    static_items,
+    truth,
+)
+from adcompile.frontend.tracer import Tracer
+from adcompile.frontend.values import Closure, Range, Reference, contains, has_dynamic, is_array
+from adcompile.primitives import Handle
+from adcompile.primitives.subscripts import resolve_subscript
+
+
+@dataclass(frozen=True, eq=False)
+class Return:
+    """The body returned this value."""
+
+    value: Any
+
+
+BREAK, CONTINUE = object(), object()
+
+
+def execute_body(t: Tracer, body: list[ast.stmt]) -> Any:
+    """Trace a function's body; the value it returns."""
+    signal = execute(t, body)
+    return signal.value if isinstance(signal, Return) else None
+
+
+def execute(t: Tracer, statements: list[ast.stmt]) -> Any:
+    """Trace statements in order; a signal where they return, break or continue, else None."""
+    for position, node in enumerate(statements):
+        t.frame.rest.append(statements[position + 1 :])
+        try:
+            signal = _statement(t, node)
+        finally:
+            t.frame.rest.pop()
+        if signal is not None:
+            return signal
+    return None
+
+
+def _statement(t: Tracer, node: ast.stmt) -> Any:
+    rule = STATEMENTS.get(type(node))
+    with t.locating(node) as loc:
+        if rule is None:
+            name = type(node).__name__.lower()
+            raise UnsupportedSyntax(f"{name} statements are not supported", loc, _REMEDIES.get(type(node), ""))
+        return rule(t, node)
+
+
+_REMEDIES: dict[type[ast.AST], str] = {
+    ast.With: "Move it outside the function.",
+    ast.Try: "Test the condition with `if`.",
+    ast.Global: "Return the value instead.",
+    ast.Nonlocal: "Return the value instead.",
+    ast.Delete: "Leave it out.",
+    ast.ClassDef: "Define the class outside the function.",
+}
+
+
+# -- binding ----------------------------------------------------------------------------------------------------
+
+
+def bind_target(t: Tracer, target: ast.expr, value: Any) -> None:
+    """Assign a value to a name, a pattern of names, or a part of an array."""
+    if isinstance(target, ast.Name):
+        t.assign(target.id, value)
+    elif isinstance(target, ast.Tuple | ast.List):
+        _unpack(t, target, value)
+    elif isinstance(target, ast.Subscript):
+        set_item(t, evaluate(t, target.value), index_value(t, target.slice), value)
+    else:
+        raise UnsupportedSyntax("assignment to an attribute is not supported", t.at(target), "Return a new object.")
+
+
+def _unpack(t: Tracer, target: ast.Tuple | ast.List, value: Any) -> None:
+    items = _unpacked(t, value, len(target.elts))
+    starred = [k for k, e in enumerate(target.elts) if isinstance(e, ast.Starred)]
+    if starred:
+        first, after = starred[0], len(target.elts) - starred[0] - 1
+        middle = list(items[first : len(items) - after])
+        items = [*items[:first], middle, *items[len(items) - after :]]
+    if len(items) != len(target.elts):
+        raise InvalidArgument(f"cannot unpack {len(items)} values into {len(target.elts)} names", t.loc)
+    for element, item in zip(target.elts, items, strict=True):
+        bind_target(t, element.value if isinstance(element, ast.Starred) else element, item)
+
+
+def _unpacked(t: Tracer, value: Any, count: int) -> list[Any]:
+    if isinstance(value, Reference):
+        handle = t.read(value)
+        t.op.check_same(t.op.size(handle, 0), count, "cannot unpack an array")
+        return [get_item(t, value, k) for k in range(count)]
+    return static_items(t, value)
+
+
+def set_item(t: Tracer, container: Any, key: Any, value: Any) -> None:
+    """``container[key] = value``."""
+    if isinstance(container, Reference):
+        _set_elements(t, container, key, value)
+    elif isinstance(container, list | dict) and not has_dynamic(key):
+        from adcompile.frontend.calls import _require_own
+
+        _require_own(t, container)
+        container[key] = value
+    else:
+        raise InvalidArgument("only arrays, lists and dicts can be assigned to by index", t.loc, "Make it an array.")
+
+
+def _set_elements(t: Tracer, array: Reference, key: Any, value: Any) -> None:
+    handle = t.read(array)
+    spec, args = resolve_subscript(t.op, handle, key)
+    given = t.op.handle(t.op.atom(t.read(value)))
+    if given.type.dtype.startswith("float") and not handle.type.dtype.startswith("float"):
+        raise InvalidArgument(
+            f"a {given.type.dtype} value is stored into a {handle.type.dtype} array", t.loc, "Make the array float64."
+        )
+    t.write(array, t.op("store", handle, given, *args, spec=tuple(spec)))
+
+
+# -- rules ------------------------------------------------------------------------------------------------------
+
+
+def _assign(t: Tracer, node: ast.Assign) -> None:
+    value = evaluate(t, node.value)
+    for target in node.targets:
+        with t.locating(target):
+            bind_target(t, target, value)
+
+
+def _annotated(t: Tracer, node: ast.AnnAssign) -> None:
+    if node.value is not None:
+        bind_target(t, node.target, evaluate(t, node.value))
+
+
+def _augmented(t: Tracer, node: ast.AugAssign) -> None:
+    """``x += y``: in place on arrays, a new value for numbers."""
+    function = OPERATORS[type(node.op)]
+    value = evaluate(t, node.value)
+    if isinstance(node.target, ast.Subscript):
+        container = evaluate(t, node.target.value)
+        key = index_value(t, node.target.slice)
+        with t.locating(node):
+            old = get_item(t, container, key)
+            set_item(t, container, key, operate(t, function, old, value))
+        return
+    old = evaluate(t, _loaded(node.target))
+    with t.locating(node):
+        new = operate(t, function, old, value)
+        if isinstance(old, Reference):
+            _set_elements(t, old, Ellipsis, new)
+        else:
+            bind_target(t, node.target, new)
+
+
+def _loaded(target: Any) -> ast.expr:
+    """The target of an assignment as the expression that reads it."""
+    copy = type(target)(**{f: getattr(target, f) for f in target._fields if f != "ctx"}, ctx=ast.Load())
+    return ast.copy_location(copy, target)
+
+
+def _expression(t: Tracer, node: ast.Expr) -> None:
+    if not isinstance(node.value, ast.Constant):
+        evaluate(t, node.value)
+
+
+def _return(t: Tracer, node: ast.Return) -> Return:
+    return Return(None if node.value is None else evaluate(t, node.value))
+
+
+def _pass(t: Tracer, node: ast.Pass) -> None:
+    return None
+
+
+def _define(t: Tracer, node: ast.FunctionDef) -> None:
+    made: Any = closure(t, node, node.name)
+    for decorator in reversed(node.decorator_list):
+        from adcompile.frontend.calls import call
+
+        made = call(t, evaluate(t, decorator), [made], {})
+    t.assign(node.name, made)
+
+
+def _import(t: Tracer, node: ast.Import | ast.ImportFrom) -> None:
+    import importlib
+
+    for alias in node.names:
+        if isinstance(node, ast.Import):
+            module = importlib.import_module(alias.name)
+            name = alias.asname or alias.name.split(".")[0]
+            t.frame.locals[name] = module if alias.asname else importlib.import_module(name)
+        else:
+            module = importlib.import_module(node.module or "")
+            t.frame.locals[alias.asname or alias.name] = getattr(module, alias.name)
+
+
+def _if(t: Tracer, node: ast.If) -> Any:
+    condition = truth(t, evaluate(t, node.test))
+    if isinstance(condition, bool):
+        return execute(t, node.body if condition else node.orelse)
+    if contains([node], (ast.Return,)):
+        return _if_returning(t, node, condition)
+    if contains(node.body + node.orelse, (ast.Break, ast.Continue)) and _leaves_loop(node):
+        raise UnsupportedSyntax(
+            "break and continue under a run-time condition are not supported yet", t.loc, "Put the rest of the body under `if`."
+        )
+    choose(t, condition, lambda: execute(t, node.body), lambda: execute(t, node.orelse))
+    return None
+
+
+def _leaves_loop(node: ast.If) -> bool:
+    """Whether a break or continue in the branches belongs to a loop around them."""
+    stack: list[ast.AST] = [*node.body, *node.orelse]
+    while stack:
+        child = stack.pop()
+        if isinstance(child, ast.Break | ast.Continue):
+            return True
+        if not isinstance(child, ast.For | ast.While | ast.FunctionDef | ast.Lambda):
+            stack.extend(ast.iter_child_nodes(child))
+    return False
+
+
+def _if_returning(t: Tracer, node: ast.If, condition: Handle) -> Return:
+    """A branch that returns: each way runs on to the end of the function, and the returned values merge."""
+    if any(rest is None for rest in t.frame.rest):
+        raise UnsupportedSyntax(
+            "return inside a loop under a run-time condition is not supported yet", t.loc, "Set a variable and return it after."
+        )
+    following = list(t.frame.rest)
+
+    def way(body: list[ast.stmt]) -> Callable[[], Any]:
+        def run() -> Any:
+            saved, t.frame.rest = t.frame.rest, following[:-1]
+            try:
+                return _to_the_end(t, body, following)
+            finally:
+                t.frame.rest = saved
+
+        return run
+
+    outcomes = explore(t, way(node.body)), explore(t, way(node.orelse))
+    return Return(merge(t, condition, *outcomes))
+
+
+def _to_the_end(t: Tracer, body: list[ast.stmt], following: list[list[ast.stmt] | None]) -> Any:
+    signal = execute(t, body)
+    depth = len(following)
+    while signal is None and depth:
+        depth -= 1
+        t.frame.rest = following[:depth]
+        signal = execute(t, following[depth] or [])
+    return signal.value if isinstance(signal, Return) else None
+
+
+def _for(t: Tracer, node: ast.For) -> Any:
+    source = evaluate(t, node.iter)
+    with t.locating(node):
+        if not isinstance(source, Range) and not _at_run_time(source):
+            return _unrolled(t, node, static_items(t, source))
+        try:
+            _guard_rolled(t, node)
+            rolled_for(t, node, source)
+        except AdcompileError as error:
+            if unrollable(error, source) is None:
+                raise
+            return _unrolled(t, node, list(range(source.start, source.stop, source.step)))
+        return execute(t, node.orelse)
+
+
+def _at_run_time(source: Any) -> bool:
+    from adcompile.frontend.control import Counted, Items, Numbered, Zipped
+
+    return isinstance(source, Items | Counted | Zipped | Numbered) or is_array(source)
+
+
+def _guard_rolled(t: Tracer, node: ast.For | ast.While) -> None:
+    if contains(node.body, (ast.Return,)) or any(_leaves_loop(_as_if(s)) for s in node.body):
+        raise UnsupportedSyntax(
+            "break, continue and return in a loop are not supported yet", t.loc, "Use a condition around the rest of the body."
+        )
+
+
+def _as_if(statement: ast.stmt) -> ast.If:
+    return ast.If(test=ast.Constant(True), body=[statement], orelse=[])
+
+
+def execute_loop_body(t: Tracer, body: list[ast.stmt]) -> None:
+    """Trace the body of a loop that is one equation."""
+    t.frame.rest.append(None)
+    try:
+        execute(t, body)
+    finally:
+        t.frame.rest.pop()
+
+
+def _unrolled(t: Tracer, node: ast.For, items: list[Any]) -> Any:
+    """A loop over a container: its body once per element."""
+    t.frame.rest.append(None)
+    try:
+        for item in items:
+            bind_target(t, node.target, item)
+            signal = execute(t, node.body)
+            if signal is BREAK:
+                return None
+            if isinstance(signal, Return):
+                return signal
+    finally:
+        t.frame.rest.pop()
+    return execute(t, node.orelse)
+
+
+def _while(t: Tracer, node: ast.While) -> Any:
+    _guard_rolled(t, node)
+    rolled_while(t, node)
+    return execute(t, node.orelse)
+
+
+def _break(t: Tracer, node: ast.Break) -> Any:
+    return BREAK
+
+
+def _continue(t: Tracer, node: ast.Continue) -> Any:
+    return CONTINUE
+
+
+def _assert(t: Tracer, node: ast.Assert) -> None:
+    condition = truth(t, evaluate(t, node.test))
+    if isinstance(condition, Handle):
+        raise UnsupportedSyntax(
+            "assert on a run-time value is not supported yet", t.loc, "Check it before the call."
+        )
+    if not condition:
+        raise InvalidArgument("assertion failed while tracing", t.loc)
+
+
+def _raise(t: Tracer, node: ast.Raise) -> None:
+    if len(t.regions) > 1:
+        raise UnsupportedSyntax("raise under a run-time condition is not supported yet", t.loc, "Check before the call.")
+    error = evaluate(t, node.exc) if node.exc is not None else None
+    if isinstance(error, type) and issubclass(error, BaseException):
+        error = error()
+    if isinstance(error, BaseException):
+        raise error
+    raise UnsupportedSyntax("raise without an exception", t.loc)
+
+
+STATEMENTS: dict[type[ast.stmt], Callable[[Tracer, Any], Any]] = {
+    ast.Assign: _assign,
+    ast.AnnAssign: _annotated,
+    ast.AugAssign: _augmented,
+    ast.Expr: _expression,
+    ast.Return: _return,
+    ast.Pass: _pass,
+    ast.FunctionDef: _define,
+    ast.Import: _import,
+    ast.ImportFrom: _import,
+    ast.If: _if,
+    ast.For: _for,
+    ast.While: _while,
+    ast.Break: _break,
+    ast.Continue: _continue,
+    ast.Assert: _assert,
+    ast.Raise: _raise,
+}
+
+__all__ = ["STATEMENTS", "Closure", "bind_target", "execute_body", "execute_loop_body"]

@@ -1,0 +1,254 @@
+"""The state of one tracing run: frames, regions, array objects, and what was taken from outside.
+
+A function is run once on abstract values. Whatever is known while tracing (containers, sizes of tuples, flags) runs in
+Python; whatever is not is emitted as equations. Arrays are objects with identity, so that aliases, views and helpers
+that write into their arguments mean what they mean in NumPy.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from adcompile.errors import AdcompileError, InvalidArgument, UnsupportedAlias, UnsupportedDtype, UnsupportedSyntax
+from adcompile.frontend.resolve import Definition, Dependency, Scope, fingerprint
+from adcompile.frontend.values import Closure, Reference, Undefined
+from adcompile.ir import ANY, NOT_ONE, Array, Atom, Value
+from adcompile.ir.builder import Builder
+from adcompile.ir.types import DTYPES, Dim, Scalar, Type
+from adcompile.primitives import Emitter, Handle
+from adcompile.source import SourceLoc
+from adcompile.tree import flatten, unflatten
+
+MAX_DEPTH = 100
+
+
+@dataclass(eq=False)
+class Frame:
+    """One call being traced."""
+
+    definition: Definition
+    scope: Scope | None
+    parent: Frame | None = None
+    locals: dict[str, Any] = field(default_factory=dict)
+    outward: set[str] = field(default_factory=set)
+    rest: list[list[ast.stmt] | None] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Capture:
+    """An array from outside: the parameter it becomes, and how to take it at a call."""
+
+    value: Value
+    get: Callable[[], np.ndarray]
+    label: str
+
+
+@dataclass(eq=False)
+class Region:
+    """A block being emitted: its emitter, its serial number, and the arrays written in it with their version before."""
+
+    op: Emitter
+    serial: int
+    writes: dict[Reference, Handle | None] = field(default_factory=dict)
+
+
+class Tracer:
+    """See the module; the syntax is handled by `adcompile.frontend.expressions`, `statements`, `control`, `calls`."""
+
+    def __init__(self):
+        self.root = Emitter(Builder())
+        self.regions = [Region(self.root, 0)]
+        self.serial = 0
+        self.frames: list[Frame] = []
+        self.loc: SourceLoc | None = None
+        self.captures: dict[int, Capture] = {}
+        self.captured: dict[int, Any] = {}
+        self.held: list[Any] = []
+        self.dependencies: dict[str, Dependency] = {}
+
+    # -- where we are -----------------------------------------------------------------------------------------
+
+    @property
+    def op(self) -> Emitter:
+        """The emitter of the innermost region."""
+        return self.regions[-1].op
+
+    @property
+    def frame(self) -> Frame:
+        """The innermost call."""
+        return self.frames[-1]
+
+    def at(self, node: ast.AST) -> SourceLoc:
+        """Note the place of a node: new equations and errors point there."""
+        self.loc = self.frame.definition.locate(node)
+        self.op.builder.loc = self.loc
+        return self.loc
+
+    @contextmanager
+    def locating(self, node: ast.AST):
+        """Give errors that know no place the place of ``node``."""
+        loc = self.at(node)
+        try:
+            yield loc
+        except AdcompileError as error:
+            raise error.at(loc) from error.__cause__
+
+    @contextmanager
+    def region(self):
+        """Emit into a new block; arrays written in it are noted, and get their version back afterwards."""
+        self.serial += 1
+        region = Region(Emitter(self.op.builder.child()), self.serial)
+        region.op.builder.loc = self.loc
+        self.regions.append(region)
+        try:
+            yield region
+        finally:
+            self.regions.pop()
+            for reference, before in region.writes.items():
+                reference.version = before
+
+    # -- array objects ----------------------------------------------------------------------------------------
+
+    def wrap(self, value: Any) -> Any:
+        """Give a freshly computed array an identity; anything else stays."""
+        if isinstance(value, Handle):
+            value = self.op.handle(value.atom)
+            return Reference(value, self.regions[-1].serial) if isinstance(value.type, Array) else value
+        if isinstance(value, tuple):
+            return tuple(map(self.wrap, value))
+        return value
+
+    def read(self, value: Any) -> Any:
+        """The handle of an array or number, in the current region; other values stay."""
+        if isinstance(value, Reference):
+            return self.op.handle(self._version(value).atom)
+        if isinstance(value, Handle):
+            return self.op.handle(value.atom)
+        if isinstance(value, Undefined):
+            raise UnsupportedSyntax(f"{value.name!r} {value.reason}", self.loc, "Set it before.")
+        return value
+
+    def _version(self, reference: Reference) -> Handle:
+        if reference.stale:
+            raise UnsupportedAlias(reference.stale, self.loc, "Copy the array first (a.copy()).")
+        if reference.base is None:
+            assert reference.version is not None
+            return reference.version
+        return reference.subscript.read(self.op, self.read(reference.base))
+
+    def write(self, reference: Reference, version: Handle) -> None:
+        """Let an array object have a new version; a view writes into its base."""
+        if reference.stale or reference.frozen:
+            raise UnsupportedAlias(reference.stale or reference.frozen, self.loc, "Copy the array first (a.copy()).")
+        reference.written = True
+        if reference.base is not None:
+            self.write(reference.base, reference.subscript.write(self.op, self.read(reference.base), version))
+            return
+        self.note_write(reference)
+        reference.version = version
+
+    def note_write(self, reference: Reference) -> None:
+        """Record the version before the first write of each enclosing region younger than the array."""
+        for region in self.regions[1:]:
+            if region.serial > reference.born and reference not in region.writes:
+                region.writes[reference] = reference.version
+
+    # -- values from outside ----------------------------------------------------------------------------------
+
+    def lift(self, value: Any, get: Callable[[], Any], label: str) -> Any:
+        """A value from outside as the traced program sees it: arrays become parameters, the rest is known."""
+        leaves, structure = flatten(value)
+        if not any(isinstance(leaf, np.ndarray) for leaf in leaves):
+            if label not in self.dependencies:
+                self.dependencies[label] = Dependency(label, get, fingerprint(value))
+            return value
+        self.dependencies.setdefault(label, Dependency(label, get, fingerprint(value)))
+        lifted = [
+            self._capture(leaf, lambda k=k: flatten(get())[0][k], f"{label}.{k}" if structure.kind else label)
+            if isinstance(leaf, np.ndarray)
+            else leaf
+            for k, leaf in enumerate(leaves)
+        ]
+        return unflatten(structure, lifted)
+
+    def _capture(self, array: np.ndarray, get: Callable[[], np.ndarray], label: str) -> Any:
+        if id(array) not in self.captures:
+            name = label.rsplit(":", 1)[-1].replace(".", "_")
+            capture = Capture(Value(type_of(array), name), get, label)
+            handle = self.root.handle(capture.value)
+            self.captures[id(array)] = capture
+            self.captured[id(array)] = Reference(handle, 0) if handle.rank else handle
+            self.held.append(array)
+        return self.captured[id(array)]
+
+    # -- names ------------------------------------------------------------------------------------------------
+
+    def lookup(self, name: str) -> Any:
+        """What a name means in the innermost frame."""
+        frame: Frame | None = self.frame
+        while frame is not None:
+            if name in frame.locals and name not in frame.outward:
+                value = frame.locals[name]
+                if isinstance(value, Undefined):
+                    raise UnsupportedSyntax(f"{name!r} {value.reason}", self.loc, "Set it before.")
+                return value
+            if frame.scope is not None:
+                return self._outside(frame.scope, name)
+            frame = frame.parent
+        raise InvalidArgument(f"name {name!r} is not defined", self.loc)
+
+    def _outside(self, scope: Scope, name: str) -> Any:
+        try:
+            get = scope.getter(name)
+            value = get()
+        except (KeyError, ValueError):
+            raise InvalidArgument(f"name {name!r} is not defined", self.loc, "Define it before the call.") from None
+        space = scope.function.__qualname__ if name in scope.cells else scope.function.__module__
+        return self.lift(value, get, f"{space}:{name}")
+
+    def assign(self, name: str, value: Any) -> None:
+        """Bind a name in the innermost frame; a number computed without a name of its own gets it."""
+        frame = self.frame
+        while name in frame.outward and frame.parent is not None:
+            frame = frame.parent
+        if name in frame.outward:
+            raise UnsupportedSyntax(f"assignment to global {name!r}", self.loc, "Return the value instead.")
+        self.name_after(value, name)
+        frame.locals[name] = value
+
+    def name_after(self, value: Any, name: str) -> None:
+        """Let the equation that computed a value carry the user's word for it."""
+        handle = value.version if isinstance(value, Reference) else value
+        if isinstance(handle, Handle) and isinstance(handle.atom, Value) and not handle.atom.name:
+            handle.atom.name = name
+        elif isinstance(value, tuple | list):
+            for k, item in enumerate(value):
+                self.name_after(item, f"{name}_{k}")
+
+
+def dims_of(shape: Sequence[int]) -> tuple[Dim, ...]:
+    """What a signature keeps of a shape: which sizes are 1."""
+    return tuple(1 if n == 1 else NOT_ONE for n in shape)
+
+
+def type_of(value: Any) -> Type:
+    """The type of an argument or captured value."""
+    if isinstance(value, np.ndarray | np.generic):
+        name = value.dtype.name
+        if name not in DTYPES:
+            raise UnsupportedDtype(f"dtype {value.dtype} is not supported", remedy="Use float32 or float64.")
+        if isinstance(value, np.ndarray) and value.ndim:
+            return Array(name, dims_of(value.shape))
+        return Scalar(name)
+    if isinstance(value, bool | int | float):
+        return Scalar({bool: "bool", int: "int64"}.get(type(value), "float64"), weak=True)
+    raise UnsupportedDtype(f"a {type(value).__name__} is not supported", remedy="Pass numbers or NumPy arrays.")
+
+
+__all__ = ["ANY", "Atom", "Capture", "Closure", "Frame", "Region", "Tracer", "dims_of", "type_of"]

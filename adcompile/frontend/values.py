@@ -1,0 +1,149 @@
+"""What names stand for while a function is traced.
+
+Numbers are `Handle`s, arrays are `Reference`s (objects with identity: aliases share one, a view points into its base),
+functions defined inside are `Closure`s; tuples, lists, dicts, strings and everything else are Python's own objects,
+known while tracing.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+from typing import Any
+
+from adcompile.errors import StaticValueRequired
+from adcompile.frontend.resolve import Definition
+from adcompile.ir import Array
+from adcompile.primitives import Handle
+from adcompile.source import SourceLoc
+from adcompile.tree import Structure, flatten, unflatten
+
+
+class Reference:
+    """An array object: its current version, or for a view its base and subscript."""
+
+    __slots__ = ("base", "born", "frozen", "stale", "subscript", "version", "written")
+
+    def __init__(self, version: Handle | None, born: int, base: Reference | None = None, subscript: Any = None):
+        self.version, self.born, self.base, self.subscript = version, born, base, subscript
+        self.stale: str = ""
+        self.frozen: str = ""
+        self.written = False
+
+    @property
+    def root(self) -> Reference:
+        """The array that owns the elements."""
+        return self if self.base is None else self.base.root
+
+
+class ListValue(list):
+    """A list made while tracing; ``born`` is the region it belongs to."""
+
+    born: int = 0
+
+
+@dataclass(frozen=True)
+class Undefined:
+    """A name that only some path through the program sets."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Closure:
+    """A ``def`` or ``lambda`` met while tracing, with the frame it sees (late binding, as in Python)."""
+
+    definition: Definition
+    frame: Any
+    defaults: tuple[Any, ...] = ()
+    keyword_defaults: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def __name__(self) -> str:
+        return self.definition.name
+
+
+@dataclass(frozen=True, eq=False)
+class Method:
+    """A method of a traced value, not called yet."""
+
+    receiver: Any
+    rule: Any
+    name: str
+
+
+@dataclass(frozen=True)
+class Range:
+    """``range(start, stop, step)`` with bounds that may be known only at run time."""
+
+    start: Any
+    stop: Any
+    step: Any
+
+
+def is_dynamic(value: Any) -> bool:
+    """Whether a value is known only at run time."""
+    return isinstance(value, Handle | Reference)
+
+
+def has_dynamic(value: Any) -> bool:
+    """Whether any leaf of a value is known only at run time."""
+    return any(is_dynamic(leaf) for leaf in flatten(value)[0])
+
+
+def is_array(value: Any) -> bool:
+    """Whether a value is an array."""
+    return isinstance(value, Reference) or (isinstance(value, Handle) and isinstance(value.type, Array))
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a Python number known while tracing."""
+    return isinstance(value, bool | int | float)
+
+
+def require_static(value: Any, what: str, loc: SourceLoc | None) -> Any:
+    """A value known while tracing, or a located error."""
+    if has_dynamic(value) or isinstance(value, Range):
+        raise StaticValueRequired(
+            f"{what} must be known while tracing", loc, "Use a literal, a default argument, or a global constant."
+        )
+    return value
+
+
+def split_leaves(value: Any) -> tuple[list[Any], Structure]:
+    """The leaves of a traced value and its structure."""
+    return flatten(value)
+
+
+def rebuild(structure: Structure, leaves: list[Any]) -> Any:
+    """A traced value from its leaves."""
+    return unflatten(structure, leaves)
+
+
+def assigned_names(nodes: list[ast.stmt]) -> set[str]:
+    """The names that some statements bind, nested functions excluded."""
+    found: set[str] = set()
+    stack: list[ast.AST] = list(nodes)
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        if isinstance(node, ast.FunctionDef):
+            found.add(node.name)
+            continue
+        if not isinstance(node, ast.Lambda | ast.ListComp | ast.GeneratorExp | ast.DictComp):
+            stack.extend(ast.iter_child_nodes(node))
+    return found
+
+
+def contains(nodes: list[ast.stmt], kinds: tuple[type[ast.AST], ...]) -> bool:
+    """Whether some statements hold a node of a kind, nested functions excluded."""
+    stack: list[ast.AST] = list(nodes)
+    while stack:
+        node = stack.pop()
+        if isinstance(node, kinds):
+            return True
+        if not isinstance(node, ast.Lambda | ast.FunctionDef):
+            stack.extend(ast.iter_child_nodes(node))
+    return False

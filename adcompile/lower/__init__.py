@@ -1,0 +1,53 @@
+"""Array dialect → loop dialect (docs/design/architecture.md): delayed arrays, fused loop nests, buffers, ``gemm``.
+
+Every equation is turned by the rule of its primitive (`RULES`); `adcompile.lower.fusion` decides which arrays are
+stored. The result obeys the in-place rule of `adcompile.analysis.inplace`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from adcompile.analysis.inplace import insert_copies
+from adcompile.ir import Array, Block, Trace
+from adcompile.ir.builder import Builder
+from adcompile.lower import elementwise, movement, products, reductions, updates
+from adcompile.lower.context import Context
+from adcompile.lower.control import lower_block
+from adcompile.primitives import Emitter
+from adcompile.transform.simplify import drop_dead
+
+RULES = {**elementwise.RULES, **movement.RULES, **reductions.RULES, **products.RULES, **updates.RULES}
+"""Primitive → ``(context, eqn, *args) → result`` over scalars (`Handle`) and arrays (`Delayed`)."""
+
+
+def lower(trace: Trace) -> Trace:
+    """Turn array equations into fused loops over buffers.
+
+    Parameters
+    ----------
+    trace : a trace of the array dialect (a trace of the loop dialect is also one).
+
+    Returns
+    -------
+    Trace
+        The same program in the loop dialect, with the same parameters; every ``store``, ``accumulate`` and ``gemm`` in
+        it is legal in place, and no result is a parameter or another result.
+
+    Raises
+    ------
+    MissingRule
+        Where a primitive has no lowering.
+    """
+    context = Context(Emitter(Builder()))
+    params = {}
+    for param in trace.params:
+        handle = context.op.handle(param)
+        params[param] = context.leaf(handle, context.op.shape(handle)) if isinstance(param.type, Array) else handle
+    results = lower_block(context, trace.block, RULES, params)
+    atoms = tuple(context.buffer(r).atom for r in results)
+    block = drop_dead(Block(trace.params, tuple(context.op.builder.eqns), atoms))
+    return insert_copies(replace(trace, block=block))
+
+
+__all__ = ["RULES", "lower"]

@@ -1,0 +1,214 @@
+"""Blocks and control equations: every equation by the rule of its primitive; arrays that regions carry are buffers.
+
+A carried array is first assumed to keep its sizes; where its body turns out to change them, the body is lowered again
+with sizes that it asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from adcompile.errors import MissingRule
+from adcompile.ir import Array, Atom, Block, Eqn, Value, free_values
+from adcompile.ir.core import walk
+from adcompile.lower.context import Context, Delayed, Lowered, last_uses
+from adcompile.lower.fusion import to_force
+from adcompile.lower.indices import Index
+from adcompile.lower.subscripts import as_index
+from adcompile.primitives import PRIMITIVES, Handle
+
+Rule = Callable[..., Any]
+Rules = Mapping[str, Rule]
+
+
+def lower_block(context: Context, block: Block, rules: Rules, params: Mapping[Value, Lowered]) -> list[Lowered]:
+    """Emit a block's equations; its results, arrays in buffers."""
+    outer, last = context.is_live, last_uses(block)
+    context.env.update(params)
+    forced = to_force(block)
+    for position, eqn in enumerate(block.eqns):
+        context.is_live = lambda value, position=position: last.get(value, -1) > position or outer(value)
+        _equation(context, eqn, rules, forced)
+    context.is_live = outer
+    return [_result(context, r) for r in block.results]
+
+
+def _result(context: Context, atom: Atom) -> Lowered:
+    found = read(context, atom)
+    return context.force(found, atom.name) if isinstance(found, Delayed) else found
+
+
+def read(context: Context, atom: Atom) -> Lowered:
+    """What an atom became."""
+    return context.env[atom] if isinstance(atom, Value) else context.op.handle(atom)
+
+
+def _equation(context: Context, eqn: Eqn, rules: Rules, forced: set[Value]) -> None:
+    builder = context.op.builder
+    builder.loc, builder.note = eqn.loc or builder.loc, eqn.note
+    args = [read(context, a) for a in eqn.args]
+    if eqn.op in _CONTROL:
+        outs = _CONTROL[eqn.op](context, eqn, rules, args)
+    elif eqn.op in rules:
+        found = rules[eqn.op](context, eqn, *args)
+        outs = found if isinstance(found, tuple) else (found,)
+    elif PRIMITIVES[eqn.op].effect:
+        context.op(eqn.op, *args, **eqn.attrs)
+        outs = ()
+    else:
+        raise MissingRule(f"{eqn.op} cannot be lowered to loops", eqn.loc, "Use backend='python'.")
+    for out, value in zip(eqn.outs, outs, strict=True):
+        if isinstance(value, Delayed) and out in forced:
+            value = context.force(value, out.name)
+        context.env[out] = value
+        _name(value, out.name)
+
+
+def _name(value: Lowered, name: str) -> None:
+    """Keep the user's word for a value."""
+    atom = value.atom if isinstance(value, Handle) else value.buffer
+    if name and isinstance(atom, Value) and not atom.name:
+        atom.name = name
+
+
+# -- regions ------------------------------------------------------------------------------------------------------
+
+
+def _enter(context: Context, eqn: Eqn, inits: Sequence[Lowered]) -> list[Handle]:
+    """Buffers and scalars to carry in; what reads a buffer that the regions may overwrite is forced before."""
+    carried = [context.force(x) if isinstance(x, Delayed) else x for x in inits]
+    written = _written(eqn.regions)
+    touched: set[Value] = set()
+    for x in (*carried, *(context.env[v] for v in free_values_of(eqn) if v in written)):
+        touched |= x.sources if isinstance(x, Delayed) else set()
+    inner = set(free_values_of(eqn))
+    live = context.is_live
+    context.is_live = lambda value: value in inner or live(value)
+    context.protect(touched)
+    context.is_live = live
+    return [context.buffer(x) for x in carried]
+
+
+def free_values_of(eqn: Eqn) -> list[Value]:
+    """What the regions of an equation read of the program around them, in order."""
+    return list(dict.fromkeys(v for region in eqn.regions for v in free_values(region)))
+
+
+def _written(regions: Sequence[Block]) -> set[Value]:
+    """The arrays that some equation in the regions updates."""
+    found: set[Value] = set()
+    for region in regions:
+        for eqn in walk(region):
+            lead = {"loop": 3}.get(eqn.op, 0)
+            targets = eqn.args[:1] if eqn.op in ("store", "accumulate", "gemm") else eqn.args[lead:] if eqn.regions else ()
+            found.update(a for a in targets if isinstance(a, Value))
+    return found
+
+
+def _region(
+    context: Context, block: Block, rules: Rules, lead: Sequence[Lowered], carried: Sequence[tuple[Value, Any]], always: bool
+) -> tuple[Block, list[Lowered]]:
+    """Emit one region; ``carried`` pairs its array and scalar parameters with their sizes, None where it must ask."""
+    saved, live = dict(context.env), context.is_live
+    inner_free = set(free_values(block)) if always else set()
+    context.is_live = lambda value: value in inner_free or live(value)
+    with context.inside(context.op.builder.child()) as builder:
+        values = [_parameter(context, p, sizes) for p, sizes in carried]
+        params = dict(zip(block.params, (*lead, *values), strict=True))
+        results = lower_block(context, block, rules, params)
+        new = [*(x.atom for x in lead if isinstance(x, Handle)), *(p for p, _ in carried)]
+        finished = builder.block(new, [context.buffer(r).atom for r in results])
+    context.env, context.is_live = saved, live
+    return finished, results
+
+
+def _parameter(context: Context, value: Value, sizes: Any) -> Lowered:
+    handle = context.op.handle(value)
+    if not isinstance(value.type, Array):
+        return handle
+    return context.leaf(handle, context.op.shape(handle) if sizes is None else sizes)
+
+
+def _outcome(context: Context, value: Value, sizes: Any) -> Lowered:
+    """A result of a control equation."""
+    return _parameter(context, value, sizes)
+
+
+def _sizes(x: Lowered) -> tuple[Index, ...] | None:
+    return x.sizes if isinstance(x, Delayed) else None
+
+
+def _kept(context: Context, before: Sequence[Any], results: Sequence[Lowered]) -> list[Any]:
+    """The assumed sizes that the results of a body confirm; None for the others."""
+    return [
+        sizes
+        if sizes is not None and isinstance(r, Delayed) and all(map(context.indices.equal, sizes, r.sizes))
+        else None
+        for sizes, r in zip(before, results, strict=True)
+    ]
+
+
+# -- the three control equations ------------------------------------------------------------------------------------
+
+
+def _if(context: Context, eqn: Eqn, rules: Rules, args: Sequence[Lowered]) -> list[Lowered]:
+    _enter(context, eqn, ())
+    done = [_region(context, region, rules, (), (), always=False) for region in eqn.regions]
+    inner = {o for block, _ in done for e in block.eqns for o in e.outs}
+    outs = _emit(context, eqn, args, [block for block, _ in done])
+    sizes = [_agreed(context, [_sizes(x) for x in branches], inner) for branches in zip(*(r for _, r in done))]
+    return [_outcome(context, o, s) for o, s in zip(outs, sizes)]
+
+
+def _agreed(context: Context, sizes: Sequence[Any], inner: set[Value]) -> Any:
+    """Sizes that both branches have and that are known outside them."""
+    one, two = sizes
+    if one is None or two is None or not all(map(context.indices.equal, one, two)):
+        return None
+    return None if any(isinstance(s, Handle) and s.atom in inner for s in one) else one
+
+
+def _loop(context: Context, eqn: Eqn, rules: Rules, args: Sequence[Lowered]) -> list[Lowered]:
+    start, stop, step = map(as_index, args[:3])
+    carried = _enter(context, eqn, args[3:])
+    (body,) = eqn.regions
+    index = Value(body.params[0].type, body.params[0].name)
+    assumed = [_sizes(x) for x in args[3:]]
+    while True:
+        params = [Value(p.type, p.name) for p in body.params[1:]]
+        with context.indices.loop(index, start, stop, step):
+            lead = (context.op.handle(index),)
+            block, results = _region(context, body, rules, lead, list(zip(params, assumed)), always=True)
+            kept = _kept(context, assumed, results)
+        if kept == assumed:
+            break
+        assumed = kept
+    outs = _emit(context, eqn, (*args[:3], *carried), [block])
+    return [_outcome(context, o, s) for o, s in zip(outs, assumed)]
+
+
+def _while(context: Context, eqn: Eqn, rules: Rules, args: Sequence[Lowered]) -> list[Lowered]:
+    carried = _enter(context, eqn, args)
+    condition, body = eqn.regions
+    assumed = [_sizes(x) for x in args]
+    while True:
+        pairs = [[(Value(p.type, p.name), s) for p, s in zip(r.params, assumed)] for r in (condition, body)]
+        test, _ = _region(context, condition, rules, (), pairs[0], always=True)
+        block, results = _region(context, body, rules, (), pairs[1], always=True)
+        kept = _kept(context, assumed, results)
+        if kept == assumed:
+            break
+        assumed = kept
+    outs = _emit(context, eqn, carried, [test, block])
+    return [_outcome(context, o, s) for o, s in zip(outs, assumed)]
+
+
+def _emit(context: Context, eqn: Eqn, args: Sequence[Lowered], regions: Sequence[Block]) -> list[Value]:
+    """The control equation itself."""
+    atoms = [context.buffer(a).atom for a in args]
+    types, names = [o.type for o in eqn.outs], [o.name for o in eqn.outs]
+    return list(context.op.builder.emit(eqn.op, atoms, types, eqn.attrs, regions, names=names))
+
+
+_CONTROL = {"if": _if, "loop": _loop, "while": _while}

@@ -1,0 +1,257 @@
+"""Index arithmetic: affine forms of index scalars, proofs that an index is in range, simplified emission.
+
+An index scalar is written as ``constant + Σ factor·atom``. A form is proved non-negative by replacing loop indices by
+their bounds and ``minimum`` / ``maximum`` / ``%`` by their operands, until only sizes (never negative) are left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from adcompile.errors import ShapeMismatch
+from adcompile.ir import Const, Value
+from adcompile.primitives import Handle
+
+Index = int | Handle
+"""A size or a position: known, or an index scalar of the emitted program."""
+
+_FUEL = 12
+
+
+def is_one(size: Index) -> bool:
+    """Whether a size is known to be 1."""
+    return isinstance(size, int) and size == 1
+
+
+@dataclass(frozen=True)
+class Affine:
+    """``constant + Σ factor·atom``; no factor is zero."""
+
+    constant: int = 0
+    terms: Mapping[Value, int] = field(default_factory=dict)
+
+    def plus(self, other: Affine, factor: int = 1) -> Affine:
+        """``self + factor·other``."""
+        terms = dict(self.terms)
+        for atom, count in other.terms.items():
+            terms[atom] = terms.get(atom, 0) + factor * count
+        return Affine(self.constant + factor * other.constant, {a: c for a, c in terms.items() if c})
+
+    def without(self, atom: Value) -> Affine:
+        """Drop one term."""
+        return Affine(self.constant, {a: c for a, c in self.terms.items() if a is not atom})
+
+
+class Indices:
+    """Knows the bounds of the loop indices in sight; ``context.op`` is where arithmetic is emitted."""
+
+    def __init__(self, context: Any):
+        self.context = context
+        self.bounds: dict[Value, tuple[Affine, Affine]] = {}
+        self.facts: list[Affine] = []
+        self.known: dict[Value, Affine] = {}
+
+    # -- what is known ----------------------------------------------------------------------------------------
+
+    @contextmanager
+    def loop(self, index: Value, start: Index, stop: Index, step: Index = 1) -> Iterator[None]:
+        """Inside, ``index`` runs from ``start`` to before ``stop``."""
+        step = self._static(step)
+        if step:
+            first, last = self.form(start), self._end(start, stop).plus(Affine(-1 if step > 0 else 1))
+            low, high = (first, last) if step > 0 else (last, first)
+            self.bounds[index] = (low, high)
+            self.facts.append(high.plus(low, -1))
+        yield
+        if step:
+            self.facts.pop()
+
+    def _end(self, start: Index, stop: Index) -> Affine:
+        """The form of ``stop``; below ``maximum(n, 0)`` from 0 means below n."""
+        eqn = self._definition(stop)
+        if eqn is not None and eqn.op == "maximum" and self.form(start) == self.form(eqn.args[1]):
+            return self.form(eqn.args[0])
+        return self.form(stop)
+
+    def form(self, x: Any) -> Affine:
+        """The affine form of an index."""
+        atom = x.atom if isinstance(x, Handle) else x
+        if isinstance(atom, Const):
+            atom = int(atom.value)
+        if isinstance(atom, int):
+            return Affine(atom)
+        if atom in self.known:
+            return self.known[atom]
+        eqn = self._definition(atom)
+        if eqn is None or eqn.op not in _FORMS or {atom.type.dtype, eqn.args[0].type.dtype} != {"int64"}:
+            return Affine(0, {atom: 1})
+        return _FORMS[eqn.op](self, atom, eqn.args)
+
+    def _definition(self, x: Any):
+        atom = x.atom if isinstance(x, Handle) else x
+        return self.context.op.builder.definition(atom) if isinstance(atom, Value) else None
+
+    def _static(self, x: Any) -> int | None:
+        form = self.form(x)
+        return None if form.terms else form.constant
+
+    # -- proofs -----------------------------------------------------------------------------------------------
+
+    def equal(self, a: Index, b: Index) -> bool:
+        """Whether two indices are provably equal."""
+        one, two = self.form(a), self.form(b)
+        return one == two or (self.nonnegative(one.plus(two, -1)) and self.nonnegative(two.plus(one, -1)))
+
+    def at_least(self, a: Index, b: Index) -> bool:
+        """Whether ``a >= b`` is provable."""
+        return self.nonnegative(self.form(a).plus(self.form(b), -1))
+
+    def nonnegative(self, form: Affine) -> bool:
+        """Whether a form is provably not negative, the loops around it not being empty."""
+        return self._prove(form, _FUEL)
+
+    def _prove(self, form: Affine, fuel: int) -> bool:
+        if not form.terms or fuel == 0:
+            return not form.terms and form.constant >= 0
+        for atom, factor in sorted(form.terms.items(), key=lambda term: self._rank(*term)):
+            cases = self._cases(atom, factor > 0)
+            if cases is not None:
+                rest = form.without(atom)
+                return any(all(self._prove(rest.plus(b, factor), fuel - 1) for b in case) for case in cases)
+        if form.constant >= 0 and all(f > 0 and self._is_size(a) for a, f in form.terms.items()):
+            return True
+        return any(self._prove(form.plus(fact, -1), fuel // 2) for fact in self.facts)
+
+    def _rank(self, atom: Value, factor: int) -> int:
+        """Loop indices first, then the exact replacements, then those that choose."""
+        if atom in self.bounds:
+            return 0
+        eqn = self._definition(atom)
+        exact = eqn is not None and eqn.op == ("minimum" if factor > 0 else "maximum")
+        return 1 if exact else 2
+
+    def _cases(self, atom: Value, below: bool) -> list[tuple[Affine, ...]] | None:
+        """Alternatives of bounds, all of which an alternative needs: lower bounds of ``atom``, or upper ones."""
+        if atom in self.bounds:
+            low, high = self.bounds[atom]
+            return [(low,)] if below else [(high,)]
+        eqn = self._definition(atom)
+        if eqn is None or eqn.op not in ("minimum", "maximum", "mod", "floordiv"):
+            return None
+        a, b = map(self.form, eqn.args)
+        if eqn.op in ("minimum", "maximum"):
+            return [(a, b)] if below == (eqn.op == "minimum") else [(a,), (b,)]
+        if eqn.op == "mod":
+            return None if not self._prove(b, 2) else [(Affine(),)] if below else [(b.plus(Affine(-1)),)]
+        positive = not b.terms and b.constant > 0 and self._prove(a, 4)
+        return None if not positive else [(Affine(),)] if below else [(a,)]
+
+    def _is_size(self, atom: Value) -> bool:
+        eqn = self._definition(atom)
+        return eqn is not None and eqn.op == "dim"
+
+    # -- emission ---------------------------------------------------------------------------------------------
+
+    def emit(self, form: Affine) -> Index:
+        """The index of a form, positive terms first."""
+        op = self.context.op
+        total: Any = None
+        for atom, factor in sorted(form.terms.items(), key=lambda term: term[1] < 0):
+            part = op.handle(atom) if abs(factor) == 1 else op.mul(op.handle(atom), abs(factor))
+            if total is None:
+                total = part if factor > 0 else -part
+            else:
+                total = total + part if factor > 0 else total - part
+        if total is None:
+            return form.constant
+        if form.constant == 0:
+            return total
+        return total + form.constant if form.constant > 0 else total - -form.constant
+
+    def add(self, a: Index, b: Index, factor: int = 1) -> Index:
+        """``a + factor·b``."""
+        return self.emit(self.form(a).plus(self.form(b), factor))
+
+    def sub(self, a: Index, b: Index) -> Index:
+        """``a - b``."""
+        return self.add(a, b, -1)
+
+    def mul(self, a: Index, b: Index) -> Index:
+        """``a · b``."""
+        one, two = self._static(a), self._static(b)
+        if one is not None or two is not None:
+            count, other = (one, b) if one is not None else (two, a)
+            return self.emit(Affine().plus(self.form(other), count)) if count else 0
+        return self.context.op.mul(a, b)
+
+    def maximum(self, a: Index, b: Index) -> Index:
+        """The larger of two, without an operation where one provably is."""
+        if self.at_least(a, b):
+            return a
+        return b if self.at_least(b, a) else self.context.op.maximum(a, b)
+
+    def minimum(self, a: Index, b: Index) -> Index:
+        """The smaller of two, without an operation where one provably is."""
+        if self.at_least(a, b):
+            return b
+        return a if self.at_least(b, a) else self.context.op.minimum(a, b)
+
+    def select_wrapped(self, i: Index, n: Index) -> Index:
+        """``i`` where it is not negative, else ``i + n``."""
+        if self.at_least(i, 0):
+            return i
+        shifted = self.add(i, n)
+        if self.at_least(-1, i):
+            return shifted
+        return self.context.op.where(self.context.op.lt(i, 0), shifted, i)
+
+    def normalise(self, i: Index, n: Index) -> Index:
+        """A subscript with Python's wraparound, checked at run time where it is not provably in range."""
+        position = self.select_wrapped(i, n)
+        room = self.form(n).plus(self.form(position), -1).plus(Affine(-1))
+        if self.at_least(position, 0) and self.nonnegative(room):
+            return position
+        known, size = self._static(position), self._static(n)
+        if known is not None and size is not None:
+            raise ShapeMismatch(f"index {i} is out of bounds for size {size}", self.context.op.builder.loc)
+        self.context.op.check_index(position, n)
+        return position
+
+    def check_same(self, a: Index, b: Index, message: str) -> None:
+        """Check at run time that two sizes are equal, unless that is provable."""
+        if self.equal(a, b):
+            return
+        self.context.op.check_same(a, b, message)
+        one, two = self.form(a), self.form(b)
+        for form, other in ((two, one), (one, two)):
+            atom = next(iter(form.terms), None)
+            if atom is not None and form == Affine(0, {atom: 1}) and atom not in other.terms:
+                self.known[atom] = other
+                return
+
+
+def _form_add(indices: Indices, atom: Value, args: tuple) -> Affine:
+    return indices.form(args[0]).plus(indices.form(args[1]))
+
+
+def _form_sub(indices: Indices, atom: Value, args: tuple) -> Affine:
+    return indices.form(args[0]).plus(indices.form(args[1]), -1)
+
+
+def _form_mul(indices: Indices, atom: Value, args: tuple) -> Affine:
+    for one, other in (args, args[::-1]):
+        if isinstance(one, Const):
+            return Affine().plus(indices.form(other), int(one.value))
+    return Affine(0, {atom: 1})
+
+
+_FORMS = {
+    "add": _form_add,
+    "sub": _form_sub,
+    "mul": _form_mul,
+    "neg": lambda indices, atom, args: Affine().plus(indices.form(args[0]), -1),
+    "cast": lambda indices, atom, args: indices.form(args[0]),
+}

@@ -1,0 +1,157 @@
+"""Matrix products → ``gemm`` into a new buffer, transposes absorbed; dot products and outer products → loops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from adcompile.ir import Array, Eqn, Scalar
+from adcompile.lower.context import Context, Delayed, Lowered
+from adcompile.lower.elementwise import apply, convert, mapped
+from adcompile.lower.indices import Index, is_one
+from adcompile.lower.movement import mapped_view, reshaped, sized
+from adcompile.lower.reductions import spread_scalar
+from adcompile.primitives import Handle
+
+_INNER = "matmul: inner sizes differ"
+
+
+def matmul(context: Context, eqn: Eqn, a: Delayed, b: Delayed) -> Lowered:
+    """``a @ b`` for ranks 1, 2 and stacks."""
+    type = eqn.outs[0].type
+    inner = a.sizes[-1]
+    context.indices.check_same(inner, b.sizes[max(b.rank - 2, 0)], _INNER)
+    a, b = (mapped(context, "cast", (x,), Array(type.dtype, x.type.dims), {"dtype": type.dtype}) if x.type.dtype != type.dtype else x for x in (a, b))
+    if a.rank == b.rank == 1:
+        return dot(context, a, b, type)
+    if a.rank > 2 or b.rank > 2:
+        return stacked(context, eqn, a, b)
+    rows, columns = a.sizes[:-1], b.sizes[1:]
+    one = a if a.rank == 2 else reshaped(context, a, Array(type.dtype, (1, *a.type.dims)), (1, inner))
+    two = b if b.rank == 2 else reshaped(context, b, Array(type.dtype, (*b.type.dims, 1)), (inner, 1))
+    product = outer(context, one, two) if is_one(inner) else gemm_into_new(context, one, two, eqn.outs[0].name)
+    return product if a.rank == b.rank == 2 else reshaped(context, product, sized(type, (*rows, *columns)), (*rows, *columns))
+
+
+def dot(context: Context, a: Delayed, b: Delayed, type: Scalar | Array) -> Lowered:
+    """Two vectors: a sum."""
+    scalar = Scalar(type.dtype)
+
+    def take(at: tuple[Index, ...], carried: tuple[Handle, ...]) -> list[Handle]:
+        product = apply(context, "mul", (context.at(a, at), context.at(b, at)), scalar, {})
+        return [apply(context, "add", (carried[0], product), scalar, {"reassociate": True})]
+
+    (total,) = context.nest((0,), a.sizes, (context.op.zero(type.dtype),), take)
+    return spread_scalar(total, type, ())
+
+
+def outer(context: Context, a: Delayed, b: Delayed) -> Delayed:
+    """A column by a row: elementwise."""
+    scalar, sizes = Scalar(a.type.dtype), (a.sizes[0], b.sizes[1])
+
+    def read(at: tuple[Index, ...]) -> Handle:
+        left = context.at(a, (0 if is_one(a.sizes[0]) else at[0], 0))
+        return apply(context, "mul", (left, context.at(b, (0, 0 if is_one(b.sizes[1]) else at[1]))), scalar, {})
+
+    type = sized(Array(a.type.dtype, (a.type.dims[0], b.type.dims[1])), sizes)
+    return Delayed(type, sizes, read, a.sources | b.sources, depth=1 + max(a.depth, b.depth))
+
+
+def operand(context: Context, x: Delayed) -> tuple[Handle, bool]:
+    """A buffer and whether the operand is its transpose."""
+    if x.buffer is None and x.transposed is not None:
+        return context.buffer(x.transposed), True
+    return context.buffer(x), False
+
+
+def gemm(context: Context, target: Handle, a: Delayed, b: Delayed, accumulate: bool = False) -> Handle:
+    """``target = a @ b`` or ``target += a @ b``."""
+    (one, trans_a), (two, trans_b) = operand(context, a), operand(context, b)
+    return context.op("gemm", target, one, two, trans_a=trans_a, trans_b=trans_b, accumulate=accumulate)
+
+
+def gemm_into_new(context: Context, a: Delayed, b: Delayed, name: str = "") -> Delayed:
+    """A product in a buffer of its own."""
+    sizes = (a.sizes[0], b.sizes[1])
+    type = sized(Array(a.type.dtype, (a.type.dims[0], b.type.dims[1])), sizes)
+    return context.leaf(gemm(context, context.empty(type, sizes, name), a, b), sizes)
+
+
+def gemm_rule(context: Context, eqn: Eqn, c: Delayed, a: Delayed, b: Delayed) -> Delayed:
+    """A product that is already in the loop dialect's form."""
+    attrs = dict(eqn.attrs)
+    flip = lambda x: mapped_view(x, Array(x.type.dtype, x.type.dims[::-1]), x.sizes[::-1], lambda at: context.at(x, at[::-1]), transposed=x)
+    a, b = flip(a) if attrs["trans_a"] else a, flip(b) if attrs["trans_b"] else b
+    context.indices.check_same(a.sizes[1], b.sizes[0], _INNER)
+    target = context.force(c, eqn.outs[0].name)
+    context.protect(set(target.sources))
+    return context.leaf(gemm(context, context.buffer(target), a, b, attrs["accumulate"]), c.sizes)
+
+
+# -- stacks -------------------------------------------------------------------------------------------------------
+
+
+def stacked(context: Context, eqn: Eqn, a: Delayed, b: Delayed) -> Delayed:
+    """Products over leading dimensions: one gemm where ``b`` is a single matrix, else a loop of gemms on copies."""
+    type = eqn.outs[0].type
+    if b.rank <= 2 and a.transposed is None:
+        rows: Index = 1
+        for size in a.sizes[:-1]:
+            rows = context.indices.mul(rows, size)
+        inner = a.sizes[-1]
+        flat = reshaped(context, a, sized(Array(type.dtype, ("?", a.type.dims[-1])), (rows, inner)), (rows, inner))
+        matrix = b if b.rank == 2 else reshaped(context, b, Array(type.dtype, (*b.type.dims, 1)), (inner, 1))
+        product = gemm_into_new(context, flat, matrix, eqn.outs[0].name)
+        sizes = (*a.sizes[:-1], *b.sizes[1:])
+        return reshaped(context, product, sized(type, sizes), sizes)
+    return _loop_of_products(context, eqn, a, b)
+
+
+def _loop_of_products(context: Context, eqn: Eqn, a: Delayed, b: Delayed) -> Delayed:
+    """One product per element of the leading dimensions, the sums innermost over contiguous rows of ``b``."""
+    type = eqn.outs[0].type
+    a, b = context.force(a), context.force(b)
+    rows = a.sizes[-2:-1] if a.rank > 1 else ()
+    columns = b.sizes[-1:] if b.rank > 1 else ()
+    lead = _leading_sizes(context, a, b)
+    inner, count = a.sizes[-1], len(lead)
+    sizes = (*lead, *rows, *columns)
+    scalar = Scalar(type.dtype)
+    buffer = context.empty(sized(type, sizes), sizes, eqn.outs[0].name)
+    zero = context.op.zero(type.dtype)
+    (buffer,) = context.nest(
+        range(len(sizes)), sizes, (buffer,), lambda at, c: [context.store(c[0], zero, at)], parallel=True
+    )
+
+    def step(at: tuple[Index, ...], carried: tuple[Handle, ...]) -> list[Handle]:
+        stack, k, rest = at[:count], at[count + len(rows)], (*at[count : count + len(rows)], *at[count + len(rows) + 1 :])
+        left = (*_stack_at(a, stack), *rest[: len(rows)], k)
+        right = (*_stack_at(b, stack), k, *rest[len(rows) :])
+        product = apply(context, "mul", (context.at(a, left), context.at(b, right)), scalar, {})
+        return [context.accumulate(carried[0], product, (*stack, *rest))]
+
+    walked = (*lead, *rows, inner, *columns)
+    return context.leaf(context.nest(range(len(walked)), walked, (buffer,), step)[0], sizes)
+
+
+def _stack_at(x: Delayed, stack: Sequence[Index]) -> tuple[Index, ...]:
+    """Which piece of an operand an element of the leading dimensions uses."""
+    lead = max(x.rank - 2, 0)
+    return tuple(
+        0 if d == 1 else i for d, i in zip(x.type.dims[:lead], stack[len(stack) - lead :], strict=True)
+    )
+
+
+def _leading_sizes(context: Context, a: Delayed, b: Delayed) -> tuple[Index, ...]:
+    """The broadcast leading sizes."""
+    sizes: list[Index] = []
+    for back in range(max(a.rank, b.rank), 2, -1):
+        met = [x.sizes[-back] for x in (a, b) if x.rank >= back and x.type.dims[-back] != 1]
+        for other in met[1:]:
+            context.indices.check_same(met[0], other, "matmul: operands could not be broadcast together")
+        sizes.append(met[0] if met else 1)
+    return tuple(sizes)
+
+
+RULES = {"matmul": matmul, "gemm": gemm_rule}
+
+__all__ = ["RULES", "convert"]

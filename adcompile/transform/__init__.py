@@ -1,0 +1,1 @@
+"""Trace → Trace: forward tangents, reverse adjoints, Jacobians, and the clean-up after them."""

@@ -1,0 +1,400 @@
+"""Reverse mode: a forward sweep that emits the primal, and a reverse sweep that runs its equations backwards.
+
+Griewank & Walther, Evaluating Derivatives (2008), section 3.2. Every control equation becomes two: one in the forward
+sweep that also returns what its reverse needs (residuals), one in the reverse sweep. What a reverse region needs is
+found, not declared: the free values of the finished region that its forward region defines. A loop keeps one tape per
+residual, an ordinary array indexed by the iteration; residuals that are cheap to compute from others are recomputed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from adcompile.errors import MissingRule
+from adcompile.ir import Atom, Block, Const, Eqn, Value, free_values, is_float
+from adcompile.ir.builder import Builder
+from adcompile.ir.core import substitute
+from adcompile.primitives import Emitter
+from adcompile.primitives.indexing import trip_count
+from adcompile.transform.forward import Env, emit_copy, name_after, read
+from adcompile.transform.residuals import Residuals
+from adcompile.transform.rules import cotangents_of
+
+Bars = dict[Value, Atom]
+"""The cotangent of each value so far; absent means zero."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One equation of the forward sweep and what runs it backwards: ``back(op, bars)``."""
+
+    eqn: Eqn
+    back: Callable[[Emitter, Bars], None]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The forward sweep of a block: its results, and its steps in order."""
+
+    results: tuple[Atom, ...]
+    steps: tuple[Step, ...]
+
+
+def sweep(op: Emitter, block: Block, env: Env, varied: set[Value]) -> Sweep:
+    """Emit the forward sweep of ``block``; ``varied`` (values of the emitted program) grows on the way."""
+    env = dict(env)
+    steps: list[Step] = []
+    for eqn in block.eqns:
+        op.builder.loc = eqn.loc or op.builder.loc
+        step = _SWEEPS.get(eqn.op, _sweep_plain)(op, eqn, env, varied)
+        if step is not None:
+            steps.append(step)
+    return Sweep(tuple(read(env, r) for r in block.results), tuple(steps))
+
+
+def backward(op: Emitter, steps: Sequence[Step], bars: Bars) -> None:
+    """Emit the reverse sweep; ``bars`` starts with the cotangents of the results and ends with those of the inputs."""
+    for step in reversed(steps):
+        op.builder.loc = step.eqn.loc or op.builder.loc
+        step.back(op, bars)
+
+
+def accumulate(op: Emitter, bars: Bars, atom: Atom, cotangent: Atom | None) -> None:
+    """Add to the cotangent of a value."""
+    if cotangent is None or not isinstance(atom, Value):
+        return
+    total = op.handle(cotangent)
+    if atom in bars:
+        total = op.handle(bars[atom]) + total
+    name_after(total.atom, f"{atom.name}_bar" if atom.name else "")
+    bars[atom] = total.atom
+
+
+def varies(atom: Atom, varied: set[Value]) -> bool:
+    """Whether a derivative flows through an atom."""
+    return isinstance(atom, Value) and atom in varied
+
+
+# -- equations without regions ----------------------------------------------------------------------------------
+
+
+def _sweep_plain(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> Step | None:
+    args = tuple(read(env, a) for a in eqn.args)
+    outs = emit_copy(op, eqn, env)
+    wanted = tuple(varies(a, varied) and is_float(a.type) for a in args)
+    if not any(wanted) or eqn.op == "stop_gradient":
+        return None
+    varied.update(o for o in outs if isinstance(o, Value) and is_float(o.type))
+    if not any(varies(o, varied) for o in outs):
+        return None
+    if all(o in args for o in outs):
+        return None
+
+    def back(op: Emitter, bars: Bars) -> None:
+        given = [bars.pop(o, None) if isinstance(o, Value) else None for o in outs]
+        if all(g is None for g in given):
+            return
+        if eqn.op == "index":
+            _read_back(op, bars, args, given[0], eqn)
+            return
+        handles = [None if g is None else op.handle(g) for g in given]
+        found = cotangents_of(op, eqn, [*map(op.handle, args)], [*map(op.handle, outs)], handles, wanted)
+        for arg, cotangent in zip(args, found, strict=True):
+            accumulate(op, bars, arg, None if cotangent is None else cotangent.atom)
+
+    return Step(eqn, back)
+
+
+def _read_back(op: Emitter, bars: Bars, args: Sequence[Atom], cotangent: Atom | None, eqn: Eqn) -> None:
+    """The adjoint of reading elements adds to them where they are, without a zero array of its own."""
+    base = args[0]
+    if cotangent is None or not isinstance(base, Value):
+        return
+    total = op.handle(bars[base]) if base in bars else op.zeros_like(op.handle(base))
+    added = op("accumulate", total, op.handle(cotangent), *args[1:], **eqn.attrs).atom
+    name_after(added, f"{base.name}_bar" if base.name else "")
+    bars[base] = added
+
+
+# -- branches ---------------------------------------------------------------------------------------------------
+
+
+def _captured(blocks: Sequence[Block], env: Env, varied: set[Value]) -> list[Value]:
+    """The varied values around some regions that they read, as the emitted program knows them."""
+    atoms = dict.fromkeys(read(env, v) for block in blocks for v in free_values(block))
+    return [a for a in atoms if isinstance(a, Value) and a in varied and is_float(a.type)]
+
+
+def _reverse_region(
+    parent: Builder, swept: Sweep, seeds: Mapping[int, Value], captured: Sequence[Value], starts: Sequence[Atom | None]
+) -> tuple[Emitter, list[Atom | None]]:
+    """Emit a region's reverse sweep on its own; the cotangents it leaves for ``captured``."""
+    op = Emitter(Builder(parent))
+    bars: Bars = {v: s for v, s in zip(captured, starts, strict=True) if s is not None}
+    for position, seed in seeds.items():
+        accumulate(op, bars, swept.results[position], seed)
+    backward(op, swept.steps, bars)
+    return op, [bars.get(v) for v in captured]
+
+
+def _sweep_if(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> Step | None:
+    inner = [Emitter(op.builder.child()) for _ in eqn.regions]
+    swept = [sweep(o, region, env, varied) for o, region in zip(inner, eqn.regions, strict=True)]
+    active = [
+        k for k, out in enumerate(eqn.outs) if is_float(out.type) and any(varies(s.results[k], varied) for s in swept)
+    ]
+    predicate = read(env, eqn.args[0])
+    captured = _captured(eqn.regions, env, varied)
+    seeds = {k: Value(eqn.outs[k].type, f"{eqn.outs[k].name}_bar" if eqn.outs[k].name else "") for k in active}
+    reverse = [_reverse_region(op.builder, s, seeds, captured, [None] * len(captured)) for s in swept] if active else []
+    blocks = _close_branches(reverse, captured)
+    residuals = [_residuals(b, o.builder) for b, o in zip(blocks, inner, strict=False)]
+    slots = [v for group in residuals for v in group]
+    regions = []
+    for k, (o, s) in enumerate(zip(inner, swept, strict=True)):
+        own = residuals[k] if residuals else []
+        filled = [v if v in own else _nothing(o, v) for v in slots]
+        regions.append(o.builder.block((), [*s.results, *filled]))
+    types = [o.type for o in eqn.outs] + [v.type for v in slots]
+    outs = op.builder.emit("if", (predicate,), types, eqn.attrs, regions)
+    for old, new in zip(eqn.outs, outs, strict=False):
+        name_after(new, old.name)
+        env[old] = new
+    varied.update(outs[k] for k in active)
+    if not active or not captured:
+        return None
+    kept: dict[Value, Atom] = dict(zip(slots, outs[len(eqn.outs) :], strict=True))
+
+    def back(op: Emitter, bars: Bars) -> None:
+        given = {k: bars.pop(outs[k], None) for k in active}
+        if all(g is None for g in given.values()):
+            return
+        mapping = dict(kept)
+        for k, seed in seeds.items():
+            mapping[seed] = given[k] or op.zeros_like(op.handle(outs[k])).atom
+        branches = [substitute(b, mapping) for b in blocks]
+        added = op.builder.emit("if", (predicate,), [v.type for v in captured], {}, branches)
+        for value, cotangent in zip(captured, added, strict=True):
+            accumulate(op, bars, value, cotangent)
+
+    return Step(eqn, back)
+
+
+def _close_branches(reverse: Sequence[tuple[Emitter, list[Atom | None]]], captured: Sequence[Value]) -> list[Block]:
+    """Reverse branches that both return every captured cotangent, zeros made explicit."""
+    return [
+        op.builder.block(
+            (), [op.zeros_like(op.handle(v)).atom if c is None else c for v, c in zip(captured, found, strict=True)]
+        )
+        for op, found in reverse
+    ]
+
+
+def _residuals(block: Block, forward: Builder) -> list[Value]:
+    """What a reverse region reads from its forward region."""
+    return [v for v in free_values(block) if v in forward.definitions]
+
+
+def _nothing(op: Emitter, value: Value) -> Atom:
+    """A placeholder for a residual of the branch not taken."""
+    if value.type.rank == 0:
+        return op.zeros_like(op.handle(value)).atom
+    sizes = [d if isinstance(d, int) else 0 for d in value.type.dims]
+    return op("full", op.zero(value.type.dtype), *sizes, dims=value.type.dims).atom
+
+
+# -- counted loops ----------------------------------------------------------------------------------------------
+
+
+def _sweep_loop(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> Step | None:
+    (body,) = eqn.regions
+    bounds = [read(env, a) for a in eqn.args[:3]]
+    inits = [read(env, a) for a in eqn.args[3:]]
+    active = _varied_carried(op, eqn, env, varied, inits)
+    if not active and not _captured([body], env, varied):
+        return _plain_loop(op, eqn, env, varied)
+    inner = Emitter(op.builder.child())
+    params = tuple(Value(p.type, p.name) for p in body.params)
+    varied.update(params[1 + k] for k in active)
+    swept = sweep(inner, body, {**env, **dict(zip(body.params, params, strict=True))}, varied)
+    captured = _captured([body], env, varied)
+
+    seeds = {k: Value(params[1 + k].type, _bar(params[1 + k])) for k in active}
+    sums = [Value(v.type, _bar(v)) for v in captured]
+    watched = [*(params[1 + k] for k in active), *captured]
+    starts: list[Atom | None] = [None] * len(active) + list(sums)
+    reverse, found = _reverse_region(op.builder, swept, seeds, watched, starts)
+    results = [
+        reverse.zeros_like(reverse.handle(v)).atom if c is None else c for v, c in zip(watched, found, strict=True)
+    ]
+    index = Value(params[0].type, params[0].name)
+    block = reverse.builder.block((index, *seeds.values(), *sums), results)
+
+    plan = Residuals(op, inner, params, inits, bounds, block)
+    outs = op.builder.emit(
+        "loop",
+        [*bounds, *inits, *plan.tape_inits],
+        [*(o.type for o in eqn.outs), *(t.type for t in plan.tape_inits)],
+        eqn.attrs,
+        [inner.builder.block([*params, *plan.tape_params], [*swept.results, *plan.tape_results])],
+    )
+    count = len(eqn.outs)
+    for old, new in zip(eqn.outs, outs[:count], strict=True):
+        name_after(new, old.name)
+        env[old] = new
+    varied.update(outs[k] for k in active)
+    final = plan.reverse_body(outs[count:])
+
+    def back(op: Emitter, bars: Bars) -> None:
+        given = [bars.pop(outs[k], None) for k in active]
+        into = [bars.get(v) for v in captured]
+        if all(g is None for g in given):
+            return
+        likes = [*(outs[k] for k in active), *captured]
+        carried = [
+            op.zeros_like(op.handle(v)).atom if g is None else g for v, g in zip(likes, [*given, *into], strict=True)
+        ]
+        start, stop, step = _reversed_range(op, bounds)
+        ended = op.builder.emit(
+            "loop", [start, stop, step, *carried], [c.type for c in likes], eqn.attrs, [substitute(final, {})]
+        )
+        for value, cotangent in zip(captured, ended[len(active) :], strict=True):
+            name_after(cotangent, _bar(value))
+            bars[value] = cotangent
+        for k, cotangent in zip(active, ended, strict=False):
+            accumulate(op, bars, inits[k], cotangent)
+
+    return Step(eqn, back)
+
+
+def _bar(value: Value) -> str:
+    return f"{value.name}_bar" if value.name else ""
+
+
+def _varied_carried(op: Emitter, eqn: Eqn, env: Env, varied: set[Value], inits: Sequence[Atom]) -> list[int]:
+    """Which carried values vary, by iterating the body's activity to a fixed point on a scratch builder."""
+    (body,) = eqn.regions
+    active = {k for k, a in enumerate(inits) if varies(a, varied) and is_float(a.type)}
+    while True:
+        scratch, seen = Emitter(op.builder.child()), set(varied)
+        params = tuple(Value(p.type) for p in body.params)
+        seen.update(params[1 + k] for k in active)
+        swept = sweep(scratch, body, {**env, **dict(zip(body.params, params, strict=True))}, seen)
+        grown = active | {k for k, r in enumerate(swept.results) if varies(r, seen) and is_float(r.type)}
+        if grown == active:
+            return sorted(active)
+        active = grown
+
+
+def _plain_loop(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> None:
+    """A control equation that nothing varied enters is emitted as it is."""
+    args = [read(env, a) for a in eqn.args]
+    regions = [substitute(r, env) for r in eqn.regions]
+    outs = op.builder.emit(eqn.op, args, [o.type for o in eqn.outs], eqn.attrs, regions)
+    for old, new in zip(eqn.outs, outs, strict=True):
+        name_after(new, old.name)
+        env[old] = new
+
+
+def _reversed_range(op: Emitter, bounds: Sequence[Atom]) -> tuple[Atom, Atom, Atom]:
+    """The bounds of ``reversed(range(start, stop, step))``."""
+    start, stop, step = map(op.handle, bounds)
+    if isinstance(step.atom, Const) and step.atom.value in (1, -1):
+        return tuple(op.atom(x) for x in (stop - step, start - step, -step))  # type: ignore[return-value]
+    last = start + (trip_count(op, bounds) - 1) * step
+    return tuple(op.atom(x) for x in (last, start - step, -step))  # type: ignore[return-value]
+
+
+def _sweep_while(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> None:
+    inits = [read(env, a) for a in eqn.args]
+    if any(varies(a, varied) for a in inits) or _captured(eqn.regions, env, varied):
+        raise MissingRule(
+            "reverse mode through a while loop is not supported yet", eqn.loc, "Use a for loop over range, or jvp."
+        )
+    _plain_loop(op, eqn, env, varied)
+
+
+# -- user rules -------------------------------------------------------------------------------------------------
+
+
+def _sweep_custom_vjp(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> Step | None:
+    """The user's forward function in the forward sweep, the user's backward function in the reverse sweep."""
+    args = [read(env, a) for a in eqn.args]
+    if not any(varies(a, varied) for a in args):
+        return _inline(op, eqn, args, env, varied)
+    _, forward, back_block = eqn.regions
+    swept = sweep(op, forward, {**env, **dict(zip(forward.params, args, strict=True))}, set())
+    outs = swept.results[: len(eqn.outs)]
+    kept = swept.results[len(eqn.outs) :]
+    outs = _renewed(op, eqn, outs, env)
+    varied.update(o for o in outs if isinstance(o, Value) and is_float(o.type))
+    floats = [o for o in outs if is_float(o.type)]
+
+    def back(op: Emitter, bars: Bars) -> None:
+        given = [bars.pop(o, None) if isinstance(o, Value) else None for o in floats]
+        if all(g is None for g in given):
+            return
+        cotangents = [op.zeros_like(op.handle(o)).atom if g is None else g for o, g in zip(floats, given, strict=True)]
+        inside = {**env, **dict(zip(back_block.params, [*kept, *cotangents], strict=True))}
+        found = sweep(op, back_block, inside, set()).results
+        for arg, cotangent in zip([a for a in args if is_float(a.type)], found, strict=True):
+            if varies(arg, varied):
+                accumulate(op, bars, arg, op.match(op.handle(cotangent), arg.type, arg).atom)
+
+    return Step(eqn, back)
+
+
+def _renewed(op: Emitter, eqn: Eqn, outs: Sequence[Atom], env: Env) -> tuple[Atom, ...]:
+    """Results of a custom rule as values of their own, so that their cotangents are not those of an argument."""
+    fresh = tuple(op("identity", o).atom if isinstance(o, Value) else o for o in outs)
+    for old, new in zip(eqn.outs, fresh, strict=True):
+        name_after(new, old.name)
+        env[old] = new
+    return fresh
+
+
+def _sweep_custom_jvp(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> Step | None:
+    """The reverse of a custom tangent: the transpose of the rule, which is linear in its tangents."""
+    args = [read(env, a) for a in eqn.args]
+    if not any(varies(a, varied) for a in args):
+        return _inline(op, eqn, args, env, varied)
+    primal, rule = eqn.regions
+    results = sweep(op, primal, {**env, **dict(zip(primal.params, args, strict=True))}, set()).results
+    outs = _renewed(op, eqn, results, env)
+    varied.update(o for o in outs if isinstance(o, Value) and is_float(o.type))
+    floats = [o for o in outs if is_float(o.type)]
+    inputs = [a for a in args if is_float(a.type)]
+
+    def back(op: Emitter, bars: Bars) -> None:
+        given = [bars.pop(o, None) if isinstance(o, Value) else None for o in floats]
+        if all(g is None for g in given):
+            return
+        tangents = [op("identity", op.zeros_like(op.handle(a))).atom for a in inputs]
+        inside = {**env, **dict(zip(rule.params, [*args, *tangents], strict=True))}
+        swept = sweep(op, rule, inside, {t for t in tangents if isinstance(t, Value)})
+        inner: Bars = {}
+        for result, cotangent in zip(swept.results[len(outs) :], given, strict=True):
+            accumulate(op, inner, result, cotangent)
+        backward(op, swept.steps, inner)
+        for arg, tangent in zip(inputs, tangents, strict=True):
+            if varies(arg, varied) and isinstance(tangent, Value):
+                accumulate(op, bars, arg, inner.get(tangent))
+
+    return Step(eqn, back)
+
+
+def _inline(op: Emitter, eqn: Eqn, args: Sequence[Atom], env: Env, varied: set[Value]) -> None:
+    primal = eqn.regions[0]
+    results = sweep(op, primal, {**env, **dict(zip(primal.params, args, strict=True))}, varied).results
+    for old, new in zip(eqn.outs, results, strict=True):
+        env[old] = new
+
+
+_SWEEPS = {
+    "if": _sweep_if,
+    "loop": _sweep_loop,
+    "while": _sweep_while,
+    "custom_vjp": _sweep_custom_vjp,
+    "custom_jvp": _sweep_custom_jvp,
+}

@@ -1,0 +1,144 @@
+"""Clean-up: inlines user-ruled calls, removes identities, shares equal equations again and drops what nobody reads.
+
+Emission already folds constants and drops ones (`adcompile.primitives.algebra`); this pass sees the whole program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from adcompile.ir import Atom, Block, Eqn, Trace, Value, free_values
+from adcompile.ir.builder import Builder
+from adcompile.ir.core import eqn_inputs
+from adcompile.primitives import PRIMITIVES
+
+Env = dict[Value, Atom]
+
+
+def simplify(trace: Trace) -> Trace:
+    """An equivalent trace without dead equations, dead loop variables, identities and calls."""
+    builder = Builder()
+    results = _rebuild(builder, trace.block, {})
+    block = Block(trace.params, tuple(builder.eqns), tuple(results))
+    return replace(trace, block=drop_dead(block))
+
+
+# -- rebuild: inline, forward identities, share ----------------------------------------------------------------
+
+
+def _rebuild(builder: Builder, block: Block, env: Env) -> list[Atom]:
+    for eqn in block.eqns:
+        builder.loc, builder.note = eqn.loc, eqn.note
+        args = [_read(env, a) for a in eqn.args]
+        if eqn.op in ("custom_jvp", "custom_vjp"):
+            primal = eqn.regions[0]
+            outs: Sequence[Atom] = _rebuild(builder, primal, {**env, **dict(zip(primal.params, args, strict=True))})
+        elif eqn.op in ("identity", "stop_gradient"):
+            outs = args
+        elif eqn.regions:
+            outs = builder.emit(
+                eqn.op, args, [o.type for o in eqn.outs], eqn.attrs, [_region(builder, r, env) for r in eqn.regions],
+                names=[o.name for o in eqn.outs],
+            )  # fmt: skip
+        else:
+            outs = _share(builder, eqn, args)
+        env.update(zip(eqn.outs, outs, strict=True))
+    return [_read(env, r) for r in block.results]
+
+
+def _share(builder: Builder, eqn: Eqn, args: Sequence[Atom]) -> Sequence[Atom]:
+    primitive = PRIMITIVES[eqn.op]
+    types, names = [o.type for o in eqn.outs], [o.name for o in eqn.outs]
+    outs = builder.emit(eqn.op, args, types, eqn.attrs, pure=primitive.pure, names=names)
+    for out, name in zip(outs, names, strict=True):
+        out.name = out.name or name
+    return outs
+
+
+def _region(builder: Builder, block: Block, env: Env) -> Block:
+    inner = builder.child()
+    results = _rebuild(inner, block, env)
+    return inner.block(block.params, results)
+
+
+def _read(env: Env, atom: Atom) -> Atom:
+    return env.get(atom, atom) if isinstance(atom, Value) else atom
+
+
+# -- dead code --------------------------------------------------------------------------------------------------
+
+
+def drop_dead(block: Block) -> Block:
+    """Keep the equations that the results, or an effect, need."""
+    needed = {r for r in block.results if isinstance(r, Value)}
+    kept: list[Eqn] = []
+    for eqn in reversed(block.eqns):
+        if not any(o in needed for o in eqn.outs) and not _has_effect(eqn):
+            continue
+        eqn = _slim(eqn, needed)
+        needed.update(eqn_inputs(eqn))
+        kept.append(eqn)
+    return Block(block.params, tuple(reversed(kept)), block.results)
+
+
+def _has_effect(eqn: Eqn) -> bool:
+    if eqn.regions:
+        return any(_has_effect(e) for region in eqn.regions for e in region.eqns)
+    return PRIMITIVES[eqn.op].effect
+
+
+def _slim(eqn: Eqn, needed: set[Value]) -> Eqn:
+    """A control equation without the results nobody reads."""
+    if eqn.op == "if":
+        keep = [k for k, o in enumerate(eqn.outs) if o in needed]
+        regions = tuple(_only(r, keep) for r in eqn.regions)
+        return replace(eqn, outs=tuple(eqn.outs[k] for k in keep), regions=regions)
+    if eqn.op in ("loop", "while"):
+        return _slim_loop(eqn, needed)
+    return eqn
+
+
+def _only(region: Block, keep: Sequence[int]) -> Block:
+    return drop_dead(Block(region.params, region.eqns, tuple(region.results[k] for k in keep)))
+
+
+def _slim_loop(eqn: Eqn, needed: set[Value]) -> Eqn:
+    """Drop carried values that neither the rest of the program nor another kept carried value depends on."""
+    lead = 3 if eqn.op == "loop" else 0
+    body = eqn.regions[-1]
+    first = 1 if eqn.op == "loop" else 0
+    keep = {k for k, o in enumerate(eqn.outs) if o in needed}
+    if eqn.op == "while":
+        condition = drop_dead(eqn.regions[0])
+        used = {v for e in condition.eqns for v in eqn_inputs(e)} | {r for r in condition.results}
+        keep |= {k for k, p in enumerate(condition.params) if p in used}
+    while True:
+        order = sorted(keep)
+        slim = _only(body, order)
+        used = {v for e in slim.eqns for v in eqn_inputs(e)} | {r for r in slim.results if isinstance(r, Value)}
+        grown = keep | {k for k, p in enumerate(body.params[first:]) if p in used}
+        if grown == keep:
+            break
+        keep = grown
+    params = (*body.params[:first], *(body.params[first + k] for k in order))
+    regions: tuple[Block, ...] = (Block(params, slim.eqns, slim.results),)
+    if eqn.op == "while":
+        regions = (Block(tuple(condition.params[k] for k in order), condition.eqns, condition.results), *regions)
+    args = (*eqn.args[:lead], *(eqn.args[lead + k] for k in order))
+    return replace(eqn, args=args, outs=tuple(eqn.outs[k] for k in order), regions=regions)
+
+
+def number_values(block: Block, start: int = 1) -> None:
+    """Name the unnamed results of float equations v1, v2, … so that their tangents and adjoints can be named after them."""
+    taken = {v.name for e in block.eqns for v in e.outs} | {p.name for p in block.params}
+    count = start
+    for eqn in block.eqns:
+        for out in eqn.outs:
+            if not out.name:
+                while f"v{count}" in taken:
+                    count += 1
+                out.name, count = f"v{count}", count + 1
+
+
+__all__ = ["drop_dead", "free_values", "number_values", "simplify"]
