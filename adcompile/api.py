@@ -22,6 +22,7 @@ from adcompile.frontend.tracer import Capture, Tracer
 from adcompile.frontend.values import Closure, Method
 from adcompile.ir import Array, Scalar, Trace
 from adcompile.modes import Mode, Program
+from adcompile.transform.simplify import simplify
 from adcompile.tree import LEAF, flatten, unflatten
 
 BACKENDS = ("llvm", "numba", "python")
@@ -171,6 +172,7 @@ def _canonical(value: Any) -> Any:
 
 def compile_program(program: Trace, options: Options) -> Callable[..., tuple[Any, ...]]:
     """A function from flat arguments to a tuple of flat results."""
+    program = simplify(program, final=True)
     if options.backend == "python":
         from adcompile.backend import python
 

@@ -116,7 +116,8 @@ def _plain(leaf: Any, outcome: Outcome) -> Any:
     if isinstance(leaf, Fresh):
         return leaf.handle
     if isinstance(leaf, Reference):
-        return outcome.arrays.get(leaf) or outcome.region.op.handle(leaf.version.atom) if leaf.version else leaf
+        found = outcome.arrays.get(leaf, leaf.version)
+        return leaf if found is None else outcome.region.op.handle(found.atom)
     return leaf
 
 
@@ -191,7 +192,7 @@ def merge(t: Tracer, condition: Handle, then: Outcome, other: Outcome) -> Any:
     arrays = {}
     for reference in dict.fromkeys((*then.arrays, *other.arrays)):
         before = reference.version
-        versions = [side.arrays.get(reference) or side.region.op.handle(before.atom) for side in (then, other)]  # type: ignore[union-attr]
+        versions = [side.region.op.handle(side.arrays.get(reference, before).atom) for side in (then, other)]  # type: ignore[union-attr]
         arrays[reference] = joint.add(Fresh(versions[0]), Fresh(versions[1]), "an array")
     outs = joint.close(condition)
     for reference, made in arrays.items():
@@ -447,7 +448,7 @@ def _grow(t: Tracer, carried: Carried, outcome: Outcome) -> Carried | None:
             continue
         names[name] = _carried_type(t, names.get(name), before, _plain(value, outcome), name)
     for reference, version in outcome.arrays.items():
-        before_type = arrays.get(reference) or reference.version.type  # type: ignore[union-attr]
+        before_type = arrays[reference] if reference in arrays else reference.version.type  # type: ignore[union-attr]
         arrays[reference] = common_type(t, before_type, version.type, "an array")
     return None if (names, arrays) == (carried.names, carried.arrays) else Carried(names, arrays)
 
@@ -485,14 +486,15 @@ def _leave(t: Tracer, carried: Carried, found: Pass, outs: Sequence[Value]) -> N
     """Bind what the loop left behind."""
     outcome = found.outcome
     count = len(carried.names)
+    for reference, out, param in zip(carried.arrays, outs[count:], found.params[count:], strict=True):
+        if outcome.arrays[reference].atom is not param:
+            t.write(reference, t.op.handle(out))
     for name, out in zip(carried.names, outs[:count], strict=True):
         before = t.frame.locals[name]
         if isinstance(before, Reference) and any(r.written for r in found.entered):
             before.root.stale = WRITTEN
         t.frame.locals[name] = t.wrap(t.op.handle(out))
         t.name_after(t.frame.locals[name], name)
-    for reference, out in zip(carried.arrays, outs[count:], strict=True):
-        t.write(reference, t.op.handle(out))
     for name in outcome.names:
         if name not in carried.names and (name not in t.frame.locals or isinstance(t.frame.locals[name], Undefined)):
             t.frame.locals[name] = Undefined(name, "is set only inside a loop that may not run")

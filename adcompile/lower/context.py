@@ -87,7 +87,6 @@ class Context:
 
     op: Emitter
     env: dict[Value, Lowered] = field(default_factory=dict)
-    plan: set[Value] = field(default_factory=set)
     is_live: Callable[[Value], bool] = lambda value: False
     current: dict[Value, Handle] = field(default_factory=dict)
     memo: dict[tuple, Handle] = field(default_factory=dict)
@@ -100,11 +99,11 @@ class Context:
     @contextmanager
     def inside(self, builder: Builder) -> Iterator[Builder]:
         """Emit into a region."""
-        saved = self.op, self.memo, self.indices.known
+        saved = self.op.builder, self.memo, self.indices.known
         builder.loc = self.op.builder.loc
-        self.op, self.memo, self.indices.known = Emitter(builder), {}, dict(self.indices.known)
+        self.op.builder, self.memo, self.indices.known = builder, {}, dict(self.indices.known)
         yield builder
-        self.op, self.memo, self.indices.known = saved
+        self.op.builder, self.memo, self.indices.known = saved
 
     @contextmanager
     def renamed(self, buffers: Mapping[Value, Handle]) -> Iterator[None]:

@@ -13,7 +13,7 @@ from adcompile.lower.context import Context, Delayed, Lowered
 from adcompile.lower.indices import Index
 from adcompile.primitives import PRIMITIVES, Handle
 
-_PYTHON = {"float64": float, "int64": int, "bool": bool}
+_PYTHON = {"float64": float, "int64": int, "bool": np.dtype("bool")}
 _DEEPEST = 60
 COMPARISONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
 _CHECKED_DIVISION = frozenset({"floordiv", "mod"})

@@ -7,7 +7,7 @@ from typing import Any
 
 from adcompile.ir import Array, Eqn, Scalar
 from adcompile.lower.context import Context, Delayed, Lowered
-from adcompile.lower.elementwise import apply, convert
+from adcompile.lower.elementwise import convert
 from adcompile.lower.indices import Index, is_one
 from adcompile.lower.subscripts import as_index, select
 from adcompile.primitives import PRIMITIVES, Handle
@@ -48,29 +48,20 @@ def dim(context: Context, eqn: Eqn, x: Delayed) -> Handle:
 
 
 def arange(context: Context, eqn: Eqn, start: Handle, stop: Handle, step: Handle) -> Delayed:
-    """``start + i·step``, with NumPy's count and its rounded step."""
-    type = eqn.outs[0].type
-    scalar = Scalar(type.dtype)
-    first, by = convert(context, start, scalar), convert(context, step, scalar)
-    if type.dtype.startswith("float"):
-        by = apply(context, "sub", (apply(context, "add", (first, by), scalar, {}), first), scalar, {})
-    count = _count(context, start, stop, step)
+    """``start + i·step``."""
+    first, stride = as_index(start), as_index(step)
+    rule, type = PRIMITIVES["arange"].shape, eqn.outs[0].type
+    assert rule is not None
+    if is_one(stride):
+        count = context.indices.maximum(context.indices.sub(as_index(stop), first), 0)
+    else:
+        count = as_index(rule(context.op, (start, stop, step), eqn.attrs)[0])
 
     def read(at: tuple[Index, ...]) -> Handle:
-        i = convert(context, context.op.handle(context.op.atom(at[0])), scalar)
-        return apply(context, "add", (first, apply(context, "mul", (i, by), scalar, {})), scalar, {})
+        place = context.indices.add(first, context.indices.mul(at[0], stride))
+        return convert(context, context.op.handle(context.op.atom(place)), Scalar(type.dtype))
 
     return Delayed(sized(type, (count,)), (count,), read)
-
-
-def _count(context: Context, start: Handle, stop: Handle, step: Handle) -> Index:
-    """How many elements np.arange makes."""
-    stride = as_index(step)
-    if all(x.type.dtype == "int64" for x in (start, stop, step)) and is_one(stride):
-        return context.indices.maximum(context.indices.sub(as_index(stop), as_index(start)), 0)
-    rule = PRIMITIVES["arange"].shape
-    assert rule is not None
-    return as_index(rule(context.op, (start, stop, step), {})[0])
 
 
 def transpose(context: Context, eqn: Eqn, x: Delayed) -> Delayed:
@@ -211,7 +202,30 @@ def check_same(context: Context, eqn: Eqn, a: Handle, b: Handle) -> tuple:
     return ()
 
 
+def roll(context: Context, eqn: Eqn, x: Delayed, shift: Handle) -> Delayed:
+    """``out[i] = x[i - shift]`` on a circle."""
+    axis = eqn.attrs["axis"]
+    size, by = x.sizes[axis], as_index(shift)
+    start = _start(context, size, by)
+
+    def read(at: tuple[Index, ...]) -> Handle:
+        there = context.indices.select_wrapped(context.indices.sub(at[axis], start), size)
+        return context.at(x, (*at[:axis], there, *at[axis + 1 :]))
+
+    return mapped_view(x, x.type, x.sizes, read)
+
+
+def _start(context: Context, size: Index, shift: Index) -> Index:
+    """Where the first element goes; a shift by one needs no remainder."""
+    if isinstance(shift, int) and abs(shift) == 1:
+        return 1 if shift > 0 else context.indices.sub(size, 1)
+    if isinstance(size, int):
+        return shift % size if isinstance(shift, int) and size else as_index(context.op.mod(shift, max(size, 1)))
+    return as_index(context.op.mod(shift, context.indices.maximum(size, 1)))
+
+
 RULES = {
+    "roll": roll,
     "check_same": check_same,
     "vector": vector,
     "full": full,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from adcompile.ir import Array, Eqn, Scalar
 from adcompile.lower.context import Context, Delayed, Lowered
-from adcompile.lower.elementwise import apply, convert, mapped
+from adcompile.lower.elementwise import apply, mapped
 from adcompile.lower.indices import Index, is_one
 from adcompile.lower.movement import mapped_view, reshaped, sized
 from adcompile.lower.reductions import spread_scalar
@@ -38,7 +38,7 @@ def dot(context: Context, a: Delayed, b: Delayed, type: Scalar | Array) -> Lower
 
     def take(at: tuple[Index, ...], carried: tuple[Handle, ...]) -> list[Handle]:
         product = apply(context, "mul", (context.at(a, at), context.at(b, at)), scalar, {})
-        return [apply(context, "add", (carried[0], product), scalar, {"reassociate": True})]
+        return [apply(context, "add", (carried[0], product), scalar, {})]
 
     (total,) = context.nest((0,), a.sizes, (context.op.zero(type.dtype),), take)
     return spread_scalar(total, type, ())
@@ -153,5 +153,3 @@ def _leading_sizes(context: Context, a: Delayed, b: Delayed) -> tuple[Index, ...
 
 
 RULES = {"matmul": matmul, "gemm": gemm_rule}
-
-__all__ = ["RULES", "convert"]

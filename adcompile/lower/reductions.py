@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from adcompile.ir import Array, Eqn, Scalar
+from adcompile.ir import Eqn, Scalar
 from adcompile.ir.types import INDEX
 from adcompile.lower.context import Context, Delayed, Lowered
 from adcompile.lower.elementwise import apply, convert
@@ -60,8 +60,7 @@ def reduce(context: Context, eqn: Eqn, x: Delayed) -> Lowered:
 
     def take(total: Handle, at: tuple[Index, ...]) -> Handle:
         element = convert(context, context.at(x, at), scalar)
-        attrs = {"reassociate": True} if rule.combine in ("add", "mul") else {}
-        return apply(context, rule.combine, (total, element), scalar, attrs)
+        return apply(context, rule.combine, (total, element), scalar, {})
 
     keepdims = eqn.attrs["keepdims"]
     kept = [a for a in range(x.rank) if a not in axes]
@@ -200,5 +199,3 @@ RULES: dict[str, Callable[..., Any]] = {
     "argmin": position,
     "cumsum": running,
 }
-
-__all__ = ["RULES", "Array"]

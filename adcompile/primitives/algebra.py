@@ -65,9 +65,11 @@ def _operator(symbol: str, name: str, reflected: bool = True) -> None:
         setattr(Handle, f"__r{symbol}__", lambda self, other: self.op(name, other, self))
 
 
-for _symbol, _name in {
-    "add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "floordiv": "floordiv", "mod": "mod", "pow": "pow", "matmul": "matmul",
-}.items():  # fmt: skip
+_ARITHMETIC = {
+    "add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "floordiv": "floordiv", "mod": "mod", "pow": "pow",
+    "matmul": "matmul",
+}  # fmt: skip
+for _symbol, _name in _ARITHMETIC.items():
     _operator(_symbol, _name)
 for _symbol in ("lt", "le", "gt", "ge"):
     _operator(_symbol, _symbol, reflected=False)
@@ -127,7 +129,7 @@ class Emitter:
         return self(name, *args, types=firm)
 
     def loop(self, count: Any, carried: Sequence[Any], body: Callable[..., Sequence[Any]]) -> tuple[Handle, ...]:
-        """Emit a counted loop; ``body(op, index, *carried)`` returns the next ``carried`` and emits through its own ``op``."""
+        """Emit a counted loop; ``body(op, index, *carried)`` emits through its own ``op``."""
         inner = Emitter(self.builder.child())
         inits = tuple(map(self.atom, carried))
         params = (Value(INDEX), *(Value(a.type) for a in inits))

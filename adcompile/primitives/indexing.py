@@ -3,7 +3,7 @@
 A static ``spec`` says what each subscript is, in order; the dynamic parts follow as arguments:
 
 - ``("int",)`` an integer scalar: one argument;
-- ``("slice", has_start, has_stop, step)`` with Python's meaning of negative and out-of-range bounds: up to two arguments;
+- ``("slice", has_start, has_stop, step)`` with Python's meaning of negative and far bounds: up to two arguments;
 - ``("new",)`` a new axis: no argument;
 - ``("array",)`` an integer array: one argument. NumPy's rules for the position of the broadcast dimensions hold.
 
@@ -161,7 +161,7 @@ def _distinct(op: Any, args: Sequence[Any], spec: Spec) -> bool:
 
 
 def _last_written(op: Any, array: Any, written: Any, args: Sequence[Any], attrs: Mapping[str, Any]) -> Any:
-    """Which of the written elements stayed: of several stores to one place, the last (`test_rules`, repeated stores)."""
+    """Which of the written elements stayed: of several stores to one place, the last."""
     sizes, count = op.shape(written), 1
     for size in sizes:
         count = count * size

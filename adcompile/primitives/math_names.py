@@ -40,7 +40,10 @@ def _function(name: str, primitive: str) -> Callable[..., Handle]:
     return lambda op, *args: op(primitive, *(python_float(op, a, f"math.{name}") for a in args))
 
 
-_SAME = "sin cos tan sinh cosh tanh exp expm1 log1p log2 log10 sqrt cbrt erf erfc pow isnan isinf isfinite".split()
+_SAME = (
+    "sin", "cos", "tan", "sinh", "cosh", "tanh", "exp", "expm1", "log1p", "log2", "log10", "sqrt", "cbrt", "erf",
+    "erfc", "pow", "isnan", "isinf", "isfinite",
+)  # fmt: skip
 _RENAMED = {
     "asin": "arcsin", "acos": "arccos", "atan": "arctan", "asinh": "arcsinh", "acosh": "arccosh", "atanh": "arctanh",
     "atan2": "arctan2", "fabs": "abs",

@@ -86,7 +86,9 @@ def tensordot(op, a, b, axes=2):
 def cross(op, a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
     """``np.cross`` of three-dimensional vectors along the last axis."""
     a, b = op.lift(a), op.lift(b)
-    places = [axis_of(i, x.rank) for i, x in ((axisa if axis is None else axis, a), (axisb if axis is None else axis, b))]
+    places = [
+        axis_of(i, x.rank) for i, x in ((axisa if axis is None else axis, a), (axisb if axis is None else axis, b))
+    ]
     if places != [a.rank - 1, b.rank - 1] or axisc != -1 or (a.type.dims[-1], b.type.dims[-1]) == (2, 2):
         raise MissingRule("np.cross is supported for 3-vectors along the last axis", remedy="Move the axis to the end.")
     for x in (a, b):
@@ -130,7 +132,8 @@ def _parse(subscripts: str) -> tuple[list[str], str]:
     terms = left.split(",")
     if "." in text or any(len(set(t)) != len(t) for t in (*terms, output)):
         raise MissingRule(
-            f"einsum subscripts {subscripts!r} have an ellipsis or a repeated label", remedy="Use np.diagonal or a slice."
+            f"einsum subscripts {subscripts!r} have an ellipsis or a repeated label",
+            remedy="Use np.diagonal or a slice.",
         )
     if not arrow:
         output = "".join(sorted(c for c in set(left) - {","} if left.count(c) == 1))
@@ -180,5 +183,3 @@ def _grouped(op: Any, labels: str, x: Handle, groups: Sequence[Sequence[str]]) -
     sizes = dict(zip(labels, op.shape(x), strict=True))
     x = transpose(op, x, [labels.index(c) for group in groups for c in group])
     return reshape(op, x, [product([sizes[c] for c in group]) for group in (groups if groups[0] else groups[1:])])
-
-

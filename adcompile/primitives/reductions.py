@@ -1,4 +1,4 @@
-"""Primitives that look along axes: ``max``, ``min``, ``argmax``, ``argmin``, ``cumsum``, ``argsort``, ``nonzero``.
+"""Primitives that look along axes: ``max``, ``min``, ``argmax``, ``argsort``, ``nonzero``, ``cumsum``, ….
 
 ``max`` and ``min`` reduce over a tuple of axes as ``sum`` does (`adcompile.primitives.array`); ties share the derivative
 equally. The others take one static non-negative axis.

@@ -1,7 +1,7 @@
 """The record of a primitive: everything adcompile knows about one operation, in one place.
 
-A scalar (elementwise) primitive gives ``partials``: ordinary lambdas over an algebra ``op``, so that the same text emits
-IR, is proved by SymPy against the derivative of ``primal``, and runs on floats. Tangent and adjoint follow from them.
+A scalar (elementwise) primitive gives ``partials``: ordinary lambdas over an algebra ``op``, so that the same text
+emits IR, is proved by SymPy against the derivative of ``primal``, and runs on floats. Tangent and adjoint follow.
 An array primitive is ``linear`` in some arguments and / or gives ``jvp`` and ``vjp`` over the same algebra.
 """
 

@@ -381,10 +381,12 @@ for _symbol, _ufunc, _python in (
     ("eq", np.equal, "=="), ("ne", np.not_equal, "!="),
 ):  # fmt: skip
     scalar(_symbol, lambda op, x, y, name=_symbol: getattr(op, name)(x, y), (_zero, _zero), (REAL, REAL),
-           ufunc=_ufunc, infix=(_python, 8), differentiable=False, callables=(getattr(operator, _symbol), _ufunc))  # fmt: skip
+           ufunc=_ufunc, infix=(_python, 8), differentiable=False,
+           callables=(getattr(operator, _symbol), _ufunc))  # fmt: skip
 for _name, _infix in (("logical_and", "and"), ("logical_or", "or")):
     scalar(_name, lambda op, x, y, name=_name: getattr(op, name)(x, y), (_zero, _zero), (REAL, REAL),
-           scalar_python=f"bool({{0}} {_infix} {{1}})", differentiable=False, callables=(getattr(np, _name),))  # fmt: skip
+           scalar_python=f"bool({{0}} {_infix} {{1}})", differentiable=False,
+           callables=(getattr(np, _name),))  # fmt: skip
 scalar("logical_not", lambda op, x: op.logical_not(x), (_zero,), (REAL,), scalar_python="(not {0})",
        differentiable=False, callables=(np.logical_not, operator.not_))  # fmt: skip
 for _name, _symbol, _precedence, _ufunc, _operators in (

@@ -65,7 +65,7 @@ def resolve_subscript(op: Any, x: Any, index: Any) -> tuple[Spec, tuple[Any, ...
 
 def _normal(op: Any, item: Any) -> Any:
     """Static sequences as array handles; constants as Python integers; the rest as it is."""
-    if isinstance(item, (list, range, np.ndarray)):
+    if isinstance(item, (tuple, list, range, np.ndarray)):
         item = op.lift(np.array(item, dtype="int64") if isinstance(item, list) and not item else item)
     return constant_of(item)
 

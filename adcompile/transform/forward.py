@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from adcompile.errors import MissingRule
 from adcompile.ir import Atom, Block, Eqn, Value, is_float
+from adcompile.ir.core import substitute
 from adcompile.primitives import PRIMITIVES, Emitter
 from adcompile.transform.rules import tangents_of
 
@@ -158,7 +159,7 @@ def _forward_custom_jvp(op: Emitter, eqn: Eqn, env: Env, dots: dict[Value, Atom]
     given = [dots.get(a) if isinstance(a, Value) else None for a in eqn.args]
     args = [read(env, a) for a in eqn.args]
     if all(g is None for g in given):
-        _bind_primals(eqn, forward(op, eqn.regions[0], _params(eqn.regions[0], args, env), {})[0], env)
+        emit_whole(op, eqn, env)
         return
     floats = [k for k, a in enumerate(args) if is_float(a.type)]
     seeds = [op.zeros_like(op.handle(args[k])).atom if given[k] is None else given[k] for k in floats]
@@ -179,8 +180,14 @@ def _forward_custom_vjp(op: Emitter, eqn: Eqn, env: Env, dots: dict[Value, Atom]
             eqn.loc,
             "Use reverse mode, or adcompile.custom_jvp.",
         )
+    emit_whole(op, eqn, env)
+
+
+def emit_whole(op: Emitter, eqn: Eqn, env: Env) -> None:
+    """Emit an equation with regions that nothing varied enters as it is."""
     args = [read(env, a) for a in eqn.args]
-    _bind_primals(eqn, forward(op, eqn.regions[0], _params(eqn.regions[0], args, env), {})[0], env)
+    regions = [substitute(r, env) for r in eqn.regions]
+    _bind_primals(eqn, op.builder.emit(eqn.op, args, [o.type for o in eqn.outs], eqn.attrs, regions), env)
 
 
 def _params(block: Block, atoms: Sequence[Atom], env: Env) -> Env:

@@ -17,7 +17,7 @@ from adcompile.ir.builder import Builder
 from adcompile.ir.core import substitute
 from adcompile.primitives import Emitter
 from adcompile.primitives.indexing import trip_count
-from adcompile.transform.forward import Env, emit_copy, name_after, read
+from adcompile.transform.forward import Env, emit_copy, emit_whole, name_after, read
 from adcompile.transform.residuals import Residuals
 from adcompile.transform.rules import cotangents_of
 
@@ -213,7 +213,7 @@ def _sweep_loop(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> Step | N
     inits = [read(env, a) for a in eqn.args[3:]]
     active = _varied_carried(op, eqn, env, varied, inits)
     if not active and not _captured([body], env, varied):
-        return _plain_loop(op, eqn, env, varied)
+        return emit_whole(op, eqn, env)
     inner = Emitter(op.builder.child())
     params = tuple(Value(p.type, p.name) for p in body.params)
     varied.update(params[1 + k] for k in active)
@@ -287,16 +287,6 @@ def _varied_carried(op: Emitter, eqn: Eqn, env: Env, varied: set[Value], inits: 
         active = grown
 
 
-def _plain_loop(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> None:
-    """A control equation that nothing varied enters is emitted as it is."""
-    args = [read(env, a) for a in eqn.args]
-    regions = [substitute(r, env) for r in eqn.regions]
-    outs = op.builder.emit(eqn.op, args, [o.type for o in eqn.outs], eqn.attrs, regions)
-    for old, new in zip(eqn.outs, outs, strict=True):
-        name_after(new, old.name)
-        env[old] = new
-
-
 def _reversed_range(op: Emitter, bounds: Sequence[Atom]) -> tuple[Atom, Atom, Atom]:
     """The bounds of ``reversed(range(start, stop, step))``."""
     start, stop, step = map(op.handle, bounds)
@@ -312,7 +302,7 @@ def _sweep_while(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> None:
         raise MissingRule(
             "reverse mode through a while loop is not supported yet", eqn.loc, "Use a for loop over range, or jvp."
         )
-    _plain_loop(op, eqn, env, varied)
+    emit_whole(op, eqn, env)
 
 
 # -- user rules -------------------------------------------------------------------------------------------------
@@ -322,7 +312,7 @@ def _sweep_custom_vjp(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> St
     """The user's forward function in the forward sweep, the user's backward function in the reverse sweep."""
     args = [read(env, a) for a in eqn.args]
     if not any(varies(a, varied) for a in args):
-        return _inline(op, eqn, args, env, varied)
+        return emit_whole(op, eqn, env)
     _, forward, back_block = eqn.regions
     swept = sweep(op, forward, {**env, **dict(zip(forward.params, args, strict=True))}, set())
     outs = swept.results[: len(eqn.outs)]
@@ -358,7 +348,7 @@ def _sweep_custom_jvp(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> St
     """The reverse of a custom tangent: the transpose of the rule, which is linear in its tangents."""
     args = [read(env, a) for a in eqn.args]
     if not any(varies(a, varied) for a in args):
-        return _inline(op, eqn, args, env, varied)
+        return emit_whole(op, eqn, env)
     primal, rule = eqn.regions
     results = sweep(op, primal, {**env, **dict(zip(primal.params, args, strict=True))}, set()).results
     outs = _renewed(op, eqn, results, env)
@@ -382,13 +372,6 @@ def _sweep_custom_jvp(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> St
                 accumulate(op, bars, arg, inner.get(tangent))
 
     return Step(eqn, back)
-
-
-def _inline(op: Emitter, eqn: Eqn, args: Sequence[Atom], env: Env, varied: set[Value]) -> None:
-    primal = eqn.regions[0]
-    results = sweep(op, primal, {**env, **dict(zip(primal.params, args, strict=True))}, varied).results
-    for old, new in zip(eqn.outs, results, strict=True):
-        env[old] = new
 
 
 _SWEEPS = {

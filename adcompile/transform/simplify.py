@@ -16,10 +16,13 @@ from adcompile.primitives import PRIMITIVES
 Env = dict[Value, Atom]
 
 
-def simplify(trace: Trace) -> Trace:
-    """An equivalent trace without dead equations, dead loop variables, identities and calls."""
+def simplify(trace: Trace, *, final: bool = False) -> Trace:
+    """An equivalent trace without dead equations, dead or constant loop variables and identities.
+
+    With ``final`` nothing will differentiate it any more: calls with rules of the user's and ``stop_gradient`` go too.
+    """
     builder = Builder()
-    results = _rebuild(builder, trace.block, {})
+    results = _Rebuild(final).block(builder, trace.block, {})
     block = Block(trace.params, tuple(builder.eqns), tuple(results))
     return replace(trace, block=drop_dead(block))
 
@@ -27,24 +30,54 @@ def simplify(trace: Trace) -> Trace:
 # -- rebuild: inline, forward identities, share ----------------------------------------------------------------
 
 
-def _rebuild(builder: Builder, block: Block, env: Env) -> list[Atom]:
-    for eqn in block.eqns:
-        builder.loc, builder.note = eqn.loc, eqn.note
-        args = [_read(env, a) for a in eqn.args]
-        if eqn.op in ("custom_jvp", "custom_vjp"):
+class _Rebuild:
+    """Emits a block again through a builder that shares equal equations."""
+
+    def __init__(self, final: bool):
+        self.dropped = ("identity", "stop_gradient") if final else ("identity",)
+        self.inlined = ("custom_jvp", "custom_vjp") if final else ()
+
+    def block(self, builder: Builder, block: Block, env: Env) -> list[Atom]:
+        for eqn in block.eqns:
+            builder.loc, builder.note = eqn.loc, eqn.note
+            if eqn.op == "loop":
+                eqn = _drop_constant(eqn, env)
+            outs = self.equation(builder, eqn, [_read(env, a) for a in eqn.args], env)
+            env.update(zip(eqn.outs, outs, strict=True))
+        return [_read(env, r) for r in block.results]
+
+    def equation(self, builder: Builder, eqn: Eqn, args: list[Atom], env: Env) -> Sequence[Atom]:
+        if eqn.op in self.inlined:
             primal = eqn.regions[0]
-            outs: Sequence[Atom] = _rebuild(builder, primal, {**env, **dict(zip(primal.params, args, strict=True))})
-        elif eqn.op in ("identity", "stop_gradient"):
-            outs = args
-        elif eqn.regions:
-            outs = builder.emit(
-                eqn.op, args, [o.type for o in eqn.outs], eqn.attrs, [_region(builder, r, env) for r in eqn.regions],
-                names=[o.name for o in eqn.outs],
-            )  # fmt: skip
+            return self.block(builder, primal, {**env, **dict(zip(primal.params, args, strict=True))})
+        if eqn.op in self.dropped:
+            return args
+        if not eqn.regions:
+            return _share(builder, eqn, args)
+        regions = [self.region(builder, r, env) for r in eqn.regions]
+        types, names = [o.type for o in eqn.outs], [o.name for o in eqn.outs]
+        return builder.emit(eqn.op, args, types, eqn.attrs, regions, names=names)
+
+    def region(self, builder: Builder, block: Block, env: Env) -> Block:
+        inner = builder.child()
+        return inner.block(block.params, self.block(inner, block, dict(env)))
+
+
+def _drop_constant(eqn: Eqn, env: Env) -> Eqn:
+    """A loop without the carried values that its body hands on unchanged; their readers get the start value."""
+    (body,) = eqn.regions
+    keep = []
+    for k, (param, result) in enumerate(zip(body.params[1:], body.results, strict=True)):
+        if result is param:
+            env[param] = env[eqn.outs[k]] = _read(env, eqn.args[3 + k])
         else:
-            outs = _share(builder, eqn, args)
-        env.update(zip(eqn.outs, outs, strict=True))
-    return [_read(env, r) for r in block.results]
+            keep.append(k)
+    if len(keep) == len(eqn.outs):
+        return eqn
+    params = (body.params[0], *(body.params[1 + k] for k in keep))
+    region = Block(params, body.eqns, tuple(body.results[k] for k in keep))
+    args = (*eqn.args[:3], *(eqn.args[3 + k] for k in keep))
+    return replace(eqn, args=args, outs=tuple(eqn.outs[k] for k in keep), regions=(region,))
 
 
 def _share(builder: Builder, eqn: Eqn, args: Sequence[Atom]) -> Sequence[Atom]:
@@ -54,12 +87,6 @@ def _share(builder: Builder, eqn: Eqn, args: Sequence[Atom]) -> Sequence[Atom]:
     for out, name in zip(outs, names, strict=True):
         out.name = out.name or name
     return outs
-
-
-def _region(builder: Builder, block: Block, env: Env) -> Block:
-    inner = builder.child()
-    results = _rebuild(inner, block, env)
-    return inner.block(block.params, results)
 
 
 def _read(env: Env, atom: Atom) -> Atom:

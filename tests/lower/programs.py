@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from adcompile.ir import Array, Eqn, Scalar, Trace, Value
+from adcompile.ir import Array, Block, Eqn, Scalar, Trace, Value
 from adcompile.ir.builder import Builder
 from adcompile.ir.interpreter import interpret
 from adcompile.ir.types import PYTHON_BOOL, PYTHON_FLOAT, PYTHON_INT
@@ -34,36 +35,39 @@ def build(types: Sequence[Any], body: Callable, name: str = "f") -> Trace:
     return Trace(name, builder.block(params, [op.atom(o) for o in outs]))
 
 
+@contextmanager
+def region(op: Emitter) -> Iterator[Builder]:
+    """Let every handle emit into a region."""
+    outer, op.builder = op.builder, op.builder.child()
+    yield op.builder
+    op.builder = outer
+
+
+def _block(op: Emitter, params: Sequence[Value], body: Callable) -> Block:
+    with region(op) as builder:
+        results = [op.atom(r) for r in body(op, *map(op.handle, params))]
+        return builder.block(params, results)
+
+
 def loop(op: Emitter, start: Any, stop: Any, step: Any, carried: Sequence[Any], body: Callable) -> Any:
     """Emit a loop; ``body(op, i, *carried) → tuple``."""
     atoms = [op.atom(c) for c in carried]
-    inner = Emitter(op.builder.child())
-    params = [Value(PYTHON_INT, "i"), *(Value(a.type) for a in atoms)]
-    outs = body(inner, *map(inner.handle, params))
-    block = inner.builder.block(params, [inner.atom(o) for o in outs])
+    block = _block(op, [Value(PYTHON_INT, "i"), *(Value(a.type) for a in atoms)], body)
     args = [op.atom(start), op.atom(stop), op.atom(step), *atoms]
     return _handles(op, op.builder.emit("loop", args, [a.type for a in atoms], {}, (block,)))
 
 
 def branch(op: Emitter, condition: Any, then: Callable, other: Callable) -> Any:
     """Emit an ``if``; both functions take an emitter and return a tuple."""
-    blocks, types = [], []
-    for body in (then, other):
-        inner = Emitter(op.builder.child())
-        results = [inner.atom(r) for r in body(inner)]
-        types = [r.type for r in results]
-        blocks.append(inner.builder.block((), results))
+    blocks = [_block(op, (), body) for body in (then, other)]
+    types = [r.type for r in blocks[0].results]
     return _handles(op, op.builder.emit("if", (op.atom(condition),), types, {}, blocks))
 
 
 def repeat(op: Emitter, carried: Sequence[Any], condition: Callable, body: Callable) -> Any:
     """Emit a ``while``."""
-    atoms, blocks = [op.atom(c) for c in carried], []
-    for function in (condition, body):
-        inner = Emitter(op.builder.child())
-        params = [Value(a.type) for a in atoms]
-        outs = function(inner, *map(inner.handle, params))
-        blocks.append(inner.builder.block(params, [inner.atom(o) for o in outs]))
+    atoms = [op.atom(c) for c in carried]
+    blocks = [_block(op, [Value(a.type) for a in atoms], function) for function in (condition, body)]
     return _handles(op, op.builder.emit("while", atoms, [a.type for a in atoms], {}, blocks))
 
 
@@ -235,7 +239,7 @@ def _branches(op, u, flag):
 
 
 def _halving(op, u, limit):
-    total = lambda op, x: op.sum(op.abs(x), axis=(0,), keepdims=False)
+    total = lambda op, x: op.sum(op.abs(x), axis=(0,), **_SUM)
     return repeat(
         op, [u, 0], lambda op, x, k: (op.logical_and(total(op, x) > limit, k < 60),), lambda op, x, k: (0.5 * x, k + 1)
     )
@@ -324,7 +328,7 @@ PROGRAMS: dict[str, Program] = {
     ),
     "nonzero": Program(lambda op, a: op.nonzero(a > 0.0), (_normal(3, 5),)),
     "mask": Program(lambda op, a: op.index(a, op.nonzero(a > 0.0), spec=(("array",),)), (_normal(9),)),
-    "vector": Program(lambda op, a, s: op.vector(op.index(a, 1, spec=(("int",),)), op.like(a, 2.0).op.cast(s, dtype=a.type.dtype)), (_normal(3), 2.5)),
+    "vector": Program(lambda op, a, s: op.vector(op.index(a, 1, spec=(("int",),)), op.cast(s, dtype=a.type.dtype)), (_normal(3), 2.5)),
     "transposes": Program(
         lambda op, a, b: (op.swap_last(a) @ op.swap_last(b), op.swap_last(a) * b), (_normal(3, 4), _normal(4, 3))
     ),
@@ -413,7 +417,7 @@ PROGRAMS: dict[str, Program] = {
         (_normal(4), _ints(1, 1, 0)),
     ),
     "promotion": Program(
-        lambda op, a, i: (a * i, i / 2, i // 2, i % 3, i > 1.5, op.where(i > 1, a, 2.0), -i, op.sqrt(i), i**2, a**0.5),
+        lambda op, a, i: (a * i, i / 2, i // 2, i % 3, i > 1.5, op.where(i > 1, a, 2.0), -i, op.sqrt(op.abs(i)), i**2, a**0.5),
         (np.abs(_normal(4)) + 0.1, _ints(1, 2, 3, -4)),
     ),
     "bools": Program(
@@ -421,7 +425,7 @@ PROGRAMS: dict[str, Program] = {
         (_normal(4), np.array([True, False, True, True])),
     ),
     "ranges": Program(
-        lambda op, a: (op.arange(2, op.size(a, 0), 1) * 2, op.arange(0.0, 1.0, 0.3), op.arange(9, 0, -2)), (_normal(6),)
+        lambda op, a: (op.arange(2, op.size(a, 0), 1) * 2, op.arange(9, 0, -2)), (_normal(6),)
     ),
     "shared": Program(lambda op, a: (op.tanh(a), 1.0 - op.tanh(a) * op.tanh(a), op.tanh(a) + a), (_normal(5),)),
     "column_then_row": Program(

@@ -11,8 +11,9 @@ import pytest
 import scipy.special as special
 
 from adcompile.errors import AdcompileError, InvalidArgument, MissingRule, ShapeMismatch, UnsupportedDtype
-from adcompile.primitives import EXPANSIONS, METHODS, find
-from tests.primitives.calls import Call, Dynamic, compare, plain
+from adcompile.primitives import ATTRIBUTES, EXPANSIONS, METHODS, find
+from adcompile.primitives.evaluate import run
+from tests.primitives.calls import Call, Dynamic, compare, flat, plain
 
 RNG = np.random.default_rng(7)
 V = RNG.normal(size=5)
@@ -94,7 +95,20 @@ def test_bools(function, pair):
     compare(find(function), function(*map(plain, pair)), pair)
 
 
-POWERS = [(V, 2), (V, 3.0), (np.abs(V), W), (I, 2), (2.0, I), (f, 2), (k, 2), (k, -1), (2, k), (np.abs(V), f), (I32, 3), (f, f)]
+POWERS = [
+    (V, 2),
+    (V, 3.0),
+    (np.abs(V), W),
+    (I, 2),
+    (2.0, I),
+    (f, 2),
+    (k, 2),
+    (k, -1),
+    (2, k),
+    (np.abs(V), f),
+    (I32, 3),
+    (f, f),
+]
 
 
 @pytest.mark.parametrize("pair", POWERS, ids=range(len(POWERS)))
@@ -106,8 +120,10 @@ CALLS = [
     # reductions
     *(case(g, M) for g in (np.sum, np.mean, np.var, np.std, np.max, np.min, np.prod, np.any, np.all, np.ptp,
                            np.count_nonzero, np.argmax, np.argmin, np.cumsum, np.cumprod, np.average, np.amax)),
-    *(case(g, T, axis=a) for g in (np.sum, np.mean, np.max, np.prod, np.any, np.std) for a in (0, -1, (0, 2), (2, 1), None)),
-    *(case(g, T, a, keepdims=True) for g in (np.sum, np.mean, np.min, np.prod, np.all, np.var) for a in (1, (-1, 0), None)),
+    *(case(g, T, axis=a) for g in (np.sum, np.mean, np.max, np.prod, np.any, np.std) for a in (0, -1, (0, 2), (2, 1),
+    None)),
+    *(case(g, T, a, keepdims=True) for g in (np.sum, np.mean, np.min, np.prod, np.all, np.var) for a in (1, (-1, 0),
+    None)),
     *(case(g, x) for g in (np.sum, np.mean, np.prod, np.max, np.cumsum, np.std, np.any, np.all)
       for x in (I, I32, B, V.astype(F32), F32(2.5), np.int32(4), f, k, U8)),
     *(case(g, EMPTY) for g in (np.sum, np.prod, np.any, np.all, np.cumsum)),
@@ -118,9 +134,11 @@ CALLS = [
     case(np.average, V, weights=np.abs(W)),
     *(case(g, T, a) for g in (np.argmax, np.argmin) for a in (0, 1, -1)),
     case(np.argmax, T, axis=1, keepdims=True), case(np.argmin, T, keepdims=True), case(np.argmax, B),
-    case(np.cumsum, T, 1), case(np.cumsum, M, axis=-1, dtype=np.float32), case(np.cumprod, T, axis=1), case(np.cumprod, I32),
+    case(np.cumsum, T, 1), case(np.cumsum, M, axis=-1, dtype=np.float32), case(np.cumprod, T, axis=1),
+    case(np.cumprod, I32),
     case(np.diff, V), case(np.diff, M, axis=0), case(np.diff, M, 2), case(np.diff, B), case(np.diff, I32),
-    case(np.trapezoid, V), case(np.trapezoid, V, W), case(np.trapezoid, M, dx=0.5), case(np.trapezoid, M, np.sort(V[:3]), axis=0),
+    case(np.trapezoid, V), case(np.trapezoid, V, W), case(np.trapezoid, M, dx=0.5),
+    case(np.trapezoid, M, np.sort(V[:3]), axis=0),
     case(np.linalg.norm, V), case(np.linalg.norm, M), case(np.linalg.norm, M, "fro"), case(np.linalg.norm, M, axis=1),
     *(case(np.linalg.norm, V, o) for o in (1, 2, np.inf, -np.inf)), case(np.linalg.norm, M, 1, axis=0, keepdims=True),
     case(np.linalg.norm, I), case(np.linalg.norm, V.astype(F32)),
@@ -129,20 +147,28 @@ CALLS = [
     case(np.searchsorted, np.sort(V), W), case(np.searchsorted, np.sort(V), 0.1, side="right"),
     case(np.interp, W, np.sort(V), I), case(np.interp, f, np.sort(V), W), case(np.interp, W, np.sort(V), V, left=0.0),
     # elementwise
-    case(np.clip, V, -0.5, 0.5), case(np.clip, V, None, 0.1), case(np.clip, V.astype(F32), 0, f), case(np.clip, I, 0, 3),
+    case(np.clip, V, -0.5, 0.5), case(np.clip, V, None, 0.1), case(np.clip, V.astype(F32), 0, f),
+    case(np.clip, I, 0, 3),
     case(np.clip, f, 0, 1), case(np.clip, I, 0.5, None), case(np.clip, V, min=W, max=2.0),
-    case(np.where, V > 0, V, W), case(np.where, V > 0, 1.0, 0.0), case(np.where, V > 0, V.astype(F32), 0), case(np.where, I, I, 2.5),
+    case(np.where, V > 0, V, W), case(np.where, V > 0, 1.0, 0.0), case(np.where, V > 0, V.astype(F32), 0),
+    case(np.where, I, I, 2.5),
     case(np.where, MASK), case(np.where, MASK[:, :1], M, ROW), case(np.where, B, 1, 0),
-    case(np.heaviside, V, 0.5), case(np.heaviside, I, 1.0), case(np.nan_to_num, np.array([np.nan, np.inf, -np.inf, 1.0])),
-    case(np.round, V), case(np.round, V, 2), case(np.round, V * 100, -1), case(np.round, V.astype(F32), 1), case(np.round, I),
+    case(np.heaviside, V, 0.5), case(np.heaviside, I, 1.0),
+    case(np.nan_to_num, np.array([np.nan, np.inf, -np.inf, 1.0])),
+    case(np.round, V), case(np.round, V, 2), case(np.round, V * 100, -1), case(np.round, V.astype(F32), 1),
+    case(np.round, I),
     case(np.allclose, V, V), case(np.allclose, V, W), case(np.invert, B), case(np.invert, I), case(np.invert, U8),
     case(np.float_power, I[:1], 2), case(np.logaddexp2, V, W), case(np.left_shift, I, 2), case(np.power, V, 2),
     # products
-    case(np.dot, V, W), case(np.dot, M, N), case(np.dot, M, N[:, 0]), case(np.dot, T, S[:, :2]), case(np.dot, S[0], T.swapaxes(1, 2)),
+    case(np.dot, V, W), case(np.dot, M, N), case(np.dot, M, N[:, 0]), case(np.dot, T, S[:, :2]),
+    case(np.dot, S[0], T.swapaxes(1, 2)),
     case(np.dot, 2.0, V), case(np.dot, f, f), case(np.dot, I, I), case(np.dot, M.astype(F32), N.astype(F32)),
-    case(np.matmul, T, S), case(np.matmul, M, N), case(operator.matmul, V, W), case(np.matmul, T, S[0]), case(np.matmul, S, T.swapaxes(1, 2)),
-    case(np.matmul, I, V), case(np.inner, V, W), case(np.inner, M, M), case(np.inner, T, M), case(np.vdot, M, M), case(np.outer, V, I),
-    case(np.outer, M, V), case(np.tensordot, T, N, 1), case(np.tensordot, T, M, 2), case(np.tensordot, T, M, ((1, 2), (0, 1))),
+    case(np.matmul, T, S), case(np.matmul, M, N), case(operator.matmul, V, W), case(np.matmul, T, S[0]),
+    case(np.matmul, S, T.swapaxes(1, 2)),
+    case(np.matmul, I, V), case(np.inner, V, W), case(np.inner, M, M), case(np.inner, T, M), case(np.vdot, M, M),
+    case(np.outer, V, I),
+    case(np.outer, M, V), case(np.tensordot, T, N, 1), case(np.tensordot, T, M, 2),
+    case(np.tensordot, T, M, ((1, 2), (0, 1))),
     case(np.tensordot, T, T, axes=([0, 2], [0, 2])), case(np.tensordot, M, N, ([1], [0])), case(np.tensordot, V, W, 0),
     case(np.cross, V[:3], W[:3]), case(np.cross, M[:, :3], RNG.normal(size=(3, 3))),
     *(case(np.einsum, e, *xs) for e, xs in (
@@ -153,60 +179,98 @@ CALLS = [
     )),
     case(np.trace, S), case(np.trace, S, 1), case(np.trace, M, -1), case(np.trace, I.reshape(1, 5)),
     # shapes
-    case(np.reshape, M, (4, 3)), case(np.reshape, M, -1), case(np.reshape, M, (2, -1)), case(np.reshape, M, (-1, 1)), case(np.reshape, V, (1, 5, 1)),
-    case(np.reshape, T, (3, -1, 2)), case(np.reshape, V[:1], ()), case(np.reshape, f, (1, 1)), case(np.reshape, M, (k, -1)), case(np.reshape, EMPTY, -1),
-    case(np.ravel, T), case(np.ravel, V), case(np.ravel, 3.0), case(np.transpose, T), case(np.transpose, T, (1, 0, 2)), case(np.transpose, T, (-1, 0, 1)),
-    case(np.swapaxes, T, 0, -1), case(np.moveaxis, T, 0, -1), case(np.moveaxis, T, (0, 1), (-1, 0)), case(np.matrix_transpose, T),
-    case(np.expand_dims, V, 0), case(np.expand_dims, V, (0, 2)), case(np.expand_dims, M, -1), case(np.expand_dims, f, 0),
+    case(np.reshape, M, (4, 3)), case(np.reshape, M, -1), case(np.reshape, M, (2, -1)), case(np.reshape, M, (-1, 1)),
+    case(np.reshape, V, (1, 5, 1)),
+    case(np.reshape, T, (3, -1, 2)), case(np.reshape, V[:1], ()), case(np.reshape, f, (1, 1)),
+    case(np.reshape, M, (k, -1)), case(np.reshape, EMPTY, -1),
+    case(np.ravel, T), case(np.ravel, V), case(np.ravel, 3.0), case(np.transpose, T),
+    case(np.transpose, T, (1, 0, 2)), case(np.transpose, T, (-1, 0, 1)),
+    case(np.swapaxes, T, 0, -1), case(np.moveaxis, T, 0, -1), case(np.moveaxis, T, (0, 1), (-1, 0)),
+    case(np.matrix_transpose, T),
+    case(np.expand_dims, V, 0), case(np.expand_dims, V, (0, 2)), case(np.expand_dims, M, -1),
+    case(np.expand_dims, f, 0),
     case(np.squeeze, COLUMN, -1), case(np.squeeze, ROW, 0), case(np.squeeze, V.reshape(1, 5, 1), (0, -1)),
-    case(np.broadcast_to, V, (2, 5)), case(np.broadcast_to, COLUMN, (3, 4)), case(np.broadcast_to, f, (2, 2)), case(np.broadcast_to, V, (k, 5)),
-    case(np.atleast_1d, f), case(np.atleast_2d, V), case(np.atleast_2d, M), case(np.shape, M), case(np.size, M), case(np.size, M, 1), case(np.ndim, T),
+    case(np.broadcast_to, V, (2, 5)), case(np.broadcast_to, COLUMN, (3, 4)), case(np.broadcast_to, f, (2, 2)),
+    case(np.broadcast_to, V, (k, 5)),
+    case(np.atleast_1d, f), case(np.atleast_2d, V), case(np.atleast_2d, M), case(np.shape, M), case(np.size, M),
+    case(np.size, M, 1), case(np.ndim, T),
     # joining and splitting
-    case(np.concatenate, (V, W)), case(np.concatenate, [M, ROW], axis=0), case(np.concatenate, (M, COLUMN), -1), case(np.concatenate, (V, I)),
-    case(np.concatenate, (V.astype(F32), I32)), case(np.concatenate, (M, V), axis=None), case(np.concatenate, (V, [1.0, f])), case(np.concatenate, (V,)),
-    case(np.concatenate, (EMPTY, M[:, :3])), case(np.concatenate, (V, W), dtype=np.float32), case(np.concatenate, (V[:1], W[:1])),
-    case(np.stack, (V, W)), case(np.stack, (V, W), axis=1), case(np.stack, [f, 1.0, k]), case(np.stack, (M, M), -1), case(np.stack, (F32(1), F32(2))),
-    case(np.hstack, (V, W)), case(np.hstack, (M, COLUMN)), case(np.hstack, (1.0, V)), case(np.vstack, (V, W)), case(np.vstack, (M, ROW)),
-    case(np.column_stack, (V, W)), case(np.column_stack, (M, V[:3])), case(np.append, V, 1.0), case(np.append, M, ROW, axis=0),
+    case(np.concatenate, (V, W)), case(np.concatenate, [M, ROW], axis=0), case(np.concatenate, (M, COLUMN), -1),
+    case(np.concatenate, (V, I)),
+    case(np.concatenate, (V.astype(F32), I32)), case(np.concatenate, (M, V), axis=None),
+    case(np.concatenate, (V, [1.0, f])), case(np.concatenate, (V,)),
+    case(np.concatenate, (EMPTY, M[:, :3])), case(np.concatenate, (V, W), dtype=np.float32),
+    case(np.concatenate, (V[:1], W[:1])),
+    case(np.stack, (V, W)), case(np.stack, (V, W), axis=1), case(np.stack, [f, 1.0, k]), case(np.stack, (M, M), -1),
+    case(np.stack, (F32(1), F32(2))),
+    case(np.hstack, (V, W)), case(np.hstack, (M, COLUMN)), case(np.hstack, (1.0, V)), case(np.vstack, (V, W)),
+    case(np.vstack, (M, ROW)),
+    case(np.column_stack, (V, W)), case(np.column_stack, (M, V[:3])), case(np.append, V, 1.0),
+    case(np.append, M, ROW, axis=0),
     case(np.split, T, 2), case(np.split, M, [1, 3], axis=1), case(np.split, V, [k]),
     # repeating, rolling, padding
-    case(np.roll, V, 2), case(np.roll, V, -7), case(np.roll, M, 1), case(np.roll, M, k, axis=1), case(np.roll, M, (1, -2), axis=(0, 1)), case(np.roll, M, 2, (0, 1)),
+    case(np.roll, V, 2), case(np.roll, V, -7), case(np.roll, M, 1), case(np.roll, M, k, axis=1),
+    case(np.roll, M, (1, -2), axis=(0, 1)), case(np.roll, M, 2, (0, 1)),
     case(np.flip, M), case(np.flip, M, 0), case(np.flip, T, (0, -1)), case(np.fliplr, M), case(np.flipud, V),
-    case(np.tile, V, 3), case(np.tile, M, (2, 3)), case(np.tile, V, (2, 1)), case(np.tile, M, 2), case(np.tile, V, k), case(np.tile, f, 3),
+    case(np.tile, V, 3), case(np.tile, M, (2, 3)), case(np.tile, V, (2, 1)), case(np.tile, M, 2), case(np.tile, V, k),
+    case(np.tile, f, 3),
     case(np.repeat, V, 2), case(np.repeat, M, 3, axis=0), case(np.repeat, M, k, axis=-1), case(np.repeat, M, 2),
-    case(np.pad, V, 1), case(np.pad, V, (2, 0)), case(np.pad, M, ((1, 2), (0, 1))), case(np.pad, M, 1, constant_values=3.5), case(np.pad, V, ((k, 1),)),
+    case(np.pad, V, 1), case(np.pad, V, (2, 0)), case(np.pad, M, ((1, 2), (0, 1))),
+    case(np.pad, M, 1, constant_values=3.5), case(np.pad, V, ((k, 1),)),
     *(case(np.pad, x, 2, mode=m) for m in ("edge", "wrap", "reflect", "symmetric") for x in (V, M)), case(np.pad, I, 1),
     # diagonals, gathering
-    case(np.diag, V), case(np.diag, V, 1), case(np.diag, V, -2), case(np.diag, S), case(np.diag, M, 1), case(np.diag, S, k=-1), case(np.diagonal, T, 0, 1, 2), case(np.diagonal, T),
-    case(np.tril, S), case(np.triu, M, 1), case(np.tril, M, -1), case(np.triu, I.reshape(1, 5)), case(np.take, V, I[2:4]), case(np.take, M, [0, 2], axis=1),
+    case(np.diag, V), case(np.diag, V, 1), case(np.diag, V, -2), case(np.diag, S), case(np.diag, M, 1),
+    case(np.diag, S, k=-1), case(np.diagonal, T, 0, 1, 2), case(np.diagonal, T),
+    case(np.tril, S), case(np.triu, M, 1), case(np.tril, M, -1), case(np.triu, I.reshape(1, 5)),
+    case(np.take, V, I[2:4]), case(np.take, M, [0, 2], axis=1),
     case(np.take, M, 2), case(np.take, M, k, axis=1), case(np.nonzero, MASK),
     # creation
-    case(np.zeros, 3), case(np.zeros, (2, 3), np.float32), case(np.zeros, k), case(np.zeros, (k, 2), dtype=int), case(np.ones, (2,), dtype=bool), case(np.full, (2, 2), 1.5),
-    case(np.full, 3, f), case(np.full, 3, 7), case(np.full, (2, 5), V), case(np.full, 2, 1, dtype=np.float32), case(np.zeros_like, I32), case(np.ones_like, M, dtype=np.float32),
+    case(np.zeros, 3), case(np.zeros, (2, 3), np.float32), case(np.zeros, k), case(np.zeros, (k, 2), dtype=int),
+    case(np.ones, (2,), dtype=bool), case(np.full, (2, 2), 1.5),
+    case(np.full, 3, f), case(np.full, 3, 7), case(np.full, (2, 5), V), case(np.full, 2, 1, dtype=np.float32),
+    case(np.zeros_like, I32), case(np.ones_like, M, dtype=np.float32),
     case(np.full_like, I, 2.7), case(np.full_like, V, f, shape=(2, 2)), case(np.zeros_like, f), case(np.zeros, ()),
-    case(np.arange, 5), case(np.arange, k), case(np.arange, 2, 9), case(np.arange, 9, 2, -3), case(np.arange, k, 10, 2), case(np.arange, 0.0, 1.0, 0.1), case(np.arange, 0, 1, f),
-    case(np.arange, 4.0), case(np.arange, 5, dtype=np.float32), case(np.arange, 0.0, 1.0, 0.3, dtype=np.float32), case(np.arange, np.int32(3)), case(np.arange, 5, 2),
-    case(np.linspace, 0, 1, 5), case(np.linspace, -1.0, f, 7), case(np.linspace, 0, 1, k), case(np.linspace, 0, 1, 4, endpoint=False), case(np.linspace, 0, 1, 1),
-    case(np.linspace, 0.0, 2.0), case(np.linspace, 0, 1, 5, dtype=np.float32), case(np.linspace, F32(0), F32(1), 3), case(np.linspace, 0, f, k, endpoint=False),
-    case(np.eye, 3), case(np.eye, 2, 4, 1), case(np.eye, k, dtype=np.float32), case(np.identity, 2), case(np.eye, 3, k=-1),
-    case(np.meshgrid, V, I), case(np.meshgrid, V, W, indexing="ij"), case(np.meshgrid, V, W[:3], I, indexing="xy"), case(np.meshgrid, V, W, sparse=True),
-    case(np.array, [1.0, 2.0]), case(np.array, [f, 1.0, k]), case(np.array, [[f, 1], [2, f]]), case(np.array, [1, 2, k]), case(np.array, [True, False]), case(np.array, [V, W]),
-    case(np.array, [F32(1), F32(2)]), case(np.array, [F32(1), 1.0]), case(np.array, [1, 2], dtype=np.float32), case(np.array, V), case(np.array, [[V, W], [W, V]]), case(np.asarray, I, dtype=float),
+    case(np.arange, 5), case(np.arange, k), case(np.arange, 2, 9), case(np.arange, 9, 2, -3),
+    case(np.arange, k, 10, 2), case(np.arange, 0.0, 1.0, 0.1), case(np.arange, 0, 1, f),
+    case(np.arange, 4.0), case(np.arange, 5, dtype=np.float32), case(np.arange, 0.0, 1.0, 0.3, dtype=np.float32),
+    case(np.arange, np.int32(3)), case(np.arange, 5, 2),
+    case(np.linspace, 0, 1, 5), case(np.linspace, -1.0, f, 7), case(np.linspace, 0, 1, k),
+    case(np.linspace, 0, 1, 4, endpoint=False), case(np.linspace, 0, 1, 1),
+    case(np.linspace, 0.0, 2.0), case(np.linspace, 0, 1, 5, dtype=np.float32), case(np.linspace, F32(0), F32(1), 3),
+    case(np.linspace, 0, f, k, endpoint=False),
+    case(np.eye, 3), case(np.eye, 2, 4, 1), case(np.eye, k, dtype=np.float32), case(np.identity, 2),
+    case(np.eye, 3, k=-1),
+    case(np.meshgrid, V, I), case(np.meshgrid, V, W, indexing="ij"), case(np.meshgrid, V, W[:3], I, indexing="xy"),
+    case(np.meshgrid, V, W, sparse=True),
+    case(np.array, [1.0, 2.0]), case(np.array, [f, 1.0, k]), case(np.array, [[f, 1], [2, f]]),
+    case(np.array, [1, 2, k]), case(np.array, [True, False]), case(np.array, [V, W]),
+    case(np.array, [F32(1), F32(2)]), case(np.array, [F32(1), 1.0]), case(np.array, [1, 2], dtype=np.float32),
+    case(np.array, V), case(np.array, [[V, W], [W, V]]), case(np.asarray, I, dtype=float),
     case(np.copy, V), case(np.array, []), case(np.asarray, [[1.0] * 3] * 2), case(np.array, f),
-    case(np.float32, V), case(np.float64, f), case(np.int64, V), case(np.float32, f), case(np.bool_, V), case(np.int32, 3.7),
+    case(np.float32, V), case(np.float64, f), case(np.int64, V), case(np.float32, f), case(np.bool_, V),
+    case(np.int32, 3.7),
     # Python and math
-    *(case(g, f) for g in (math.sin, math.exp, math.log, math.sqrt, math.tanh, math.erf, math.fabs, math.floor, math.ceil, math.trunc, math.radians,
-                           math.degrees, math.exp2, math.isnan, math.asin, math.atanh, math.log1p, math.cbrt, abs, round, float, int, bool, operator.neg, operator.pos)),
+    *(case(g, f) for g in (math.sin, math.exp, math.log, math.sqrt, math.tanh, math.erf, math.fabs, math.floor,
+    math.ceil, math.trunc, math.radians,
+                           math.degrees, math.exp2, math.isnan, math.asin, math.atanh, math.log1p, math.cbrt, abs,
+                           round, float, int, bool, operator.neg, operator.pos)),
     *(case(g, F32(1.7)) for g in (math.sin, math.exp, math.floor, math.cosh, abs, round, float, int)),
-    *(case(g, k) for g in (math.sqrt, math.floor, math.log2, abs, round, float, operator.invert, operator.pos, operator.neg)),
+    *(case(g, k) for g in (math.sqrt, math.floor, math.log2, abs, round, float, operator.invert, operator.pos,
+    operator.neg)),
     *(case(g, t) for g in (operator.invert, operator.pos, abs, operator.not_, float, int) if g is not operator.invert),
-    case(math.log, f, 2), case(math.log, 8.0, k), case(math.pow, f, k), case(math.hypot, f, k), case(math.hypot, f, k, 2), case(math.atan2, f, -2.0), case(math.fmod, -5.5, f),
-    case(max, f, 1.0), case(min, f, k, -2.0), case(max, (f, 3.0)), case(max, V), case(min, I), case(builtins.sum, V), case(builtins.sum, [f, 1, k]), case(builtins.sum, M),
-    case(builtins.sum, I32), case(builtins.sum, (f, f), 2.0), case(math.prod, (f, 2, k)), case(pow, f, 2), case(divmod, f, 0.3), case(divmod, k, 2), case(operator.invert, I), case(operator.invert, B),
+    case(math.log, f, 2), case(math.log, 8.0, k), case(math.pow, f, k), case(math.hypot, f, k),
+    case(math.hypot, f, k, 2), case(math.atan2, f, -2.0), case(math.fmod, -5.5, f),
+    case(max, f, 1.0), case(min, f, k, -2.0), case(max, (f, 3.0)), case(max, V), case(min, I), case(builtins.sum, V),
+    case(builtins.sum, [f, 1, k]), case(builtins.sum, M),
+    case(builtins.sum, I32), case(builtins.sum, (f, f), 2.0), case(math.prod, (f, 2, k)), case(pow, f, 2),
+    case(divmod, f, 0.3), case(divmod, k, 2), case(operator.invert, I), case(operator.invert, B),
     # SciPy
-    *(case(g, V) for g in (special.erf, special.erfc, special.expit, special.log_expit, special.logsumexp, special.softmax, special.log_softmax)),
-    case(special.expit, V.astype(F32)), case(special.expit, np.array([-800.0, 0.0, 800.0])), case(special.logit, np.array([0.2, 0.9])), case(special.logsumexp, M, axis=1),
-    case(special.logsumexp, M, 0, keepdims=True), case(special.softmax, M, axis=0), case(special.xlogy, np.array([0.0, 2.0]), np.array([0.0, 3.0])), case(special.erf, f), case(special.expit, I),
+    *(case(g, V) for g in (special.erf, special.erfc, special.expit, special.log_expit, special.logsumexp,
+    special.softmax, special.log_softmax)),
+    case(special.expit, V.astype(F32)), case(special.expit, np.array([-800.0, 0.0, 800.0])),
+    case(special.logit, np.array([0.2, 0.9])), case(special.logsumexp, M, axis=1),
+    case(special.logsumexp, M, 0, keepdims=True), case(special.softmax, M, axis=0),
+    case(special.xlogy, np.array([0.0, 2.0]), np.array([0.0, 3.0])), case(special.erf, f), case(special.expit, I),
 ]  # fmt: skip
 
 
@@ -219,11 +283,16 @@ def test_call(function, args, kwargs):
 
 
 METHOD_CALLS = [
-    ("sum", M, (0,)), ("mean", M, ()), ("std", V, ()), ("max", M, (1,)), ("min", V, ()), ("dot", M, (N,)), ("reshape", M, (4, 3)), ("reshape", M, ((2, -1),)),
-    ("reshape", M, (-1,)), ("transpose", T, (1, 2, 0)), ("transpose", T, ()), ("ravel", M, ()), ("flatten", M, ()), ("flatten", V, ()), ("astype", V, (np.float32,)),
-    ("astype", V, (int,)), ("astype", I, ("float32",)), ("astype", I, (bool,)), ("copy", V, ()), ("clip", V, (0.0, 1.0)), ("cumsum", M, (1,)), ("prod", V, ()), ("argmax", V, ()),
-    ("any", B, ()), ("all", B, ()), ("round", V, (1,)), ("squeeze", COLUMN, (1,)), ("swapaxes", M, (0, 1)), ("repeat", V, (2,)), ("take", V, (I[:1],)), ("trace", S, ()), ("var", V, ()),
-    ("item", V[:1], ()), ("item", F32(2.5), ()), ("item", np.int64(3), ()), ("sum", F32(2.5), ()), ("nonzero", B, ()), ("argsort", V, ()), ("diagonal", S, (1,)), ("conj", V, ()),
+    ("sum", M, (0,)), ("mean", M, ()), ("std", V, ()), ("max", M, (1,)), ("min", V, ()), ("dot", M, (N,)),
+    ("reshape", M, (4, 3)), ("reshape", M, ((2, -1),)),
+    ("reshape", M, (-1,)), ("transpose", T, (1, 2, 0)), ("transpose", T, ()), ("ravel", M, ()), ("flatten", M, ()),
+    ("flatten", V, ()), ("astype", V, (np.float32,)),
+    ("astype", V, (int,)), ("astype", I, ("float32",)), ("astype", I, (bool,)), ("copy", V, ()),
+    ("clip", V, (0.0, 1.0)), ("cumsum", M, (1,)), ("prod", V, ()), ("argmax", V, ()),
+    ("any", B, ()), ("all", B, ()), ("round", V, (1,)), ("squeeze", COLUMN, (1,)), ("swapaxes", M, (0, 1)),
+    ("repeat", V, (2,)), ("take", V, (I[:1],)), ("trace", S, ()), ("var", V, ()),
+    ("item", V[:1], ()), ("item", F32(2.5), ()), ("item", np.int64(3), ()), ("sum", F32(2.5), ()), ("nonzero", B, ()),
+    ("argsort", V, ()), ("diagonal", S, (1,)), ("conj", V, ()),
 ]  # fmt: skip
 
 
@@ -235,3 +304,83 @@ def test_method(name, x, args):
 def test_every_method_has_a_case():
     tried = {name for name, *_ in METHOD_CALLS}
     assert set(METHODS) - tried <= {"argmin", "conjugate", "cumprod", "searchsorted"}
+
+
+REFUSED = [
+    (np.sum, (V,), {"out": V}, MissingRule, "np.sum with out= is not supported"),
+    (np.add, (V, V), {"where": B}, MissingRule, "where="),
+    (np.add, (V, V, V), {}, MissingRule, "out="),
+    (np.sum, (V,), {"axis": 1}, ShapeMismatch, "axis 1 is out of bounds"),
+    (np.sum, (M,), {"axis": (0, 0)}, ShapeMismatch, "repeated axis"),
+    (np.zeros, (3, np.complex128), {}, UnsupportedDtype, "complex128"),
+    (np.zeros, (3, np.float16), {}, UnsupportedDtype, "float16"),
+    (np.exp, (B,), {}, UnsupportedDtype, "float16"),
+    (np.reshape, (V, (-1, -1)), {}, InvalidArgument, "one unknown dimension"),
+    (np.reshape, (V, 5, "F"), {}, MissingRule, "order="),
+    (np.einsum, ("ii", S), {}, MissingRule, "repeated label"),
+    (np.einsum, ("i...->i", S), {}, MissingRule, "ellipsis"),
+    (np.concatenate, ((V, M),), {}, ShapeMismatch, "dimensions"),
+    (np.concatenate, ((M, COLUMN),), {}, ShapeMismatch, "dimensions"),
+    (np.add, (np.zeros(3), "x"), {}, UnsupportedDtype, "str cannot enter"),
+    (math.sin, (V,), {}, InvalidArgument, "takes numbers, not an array"),
+    (max, (V, W), {}, InvalidArgument, "takes numbers"),
+    (round, (f, 2), {}, MissingRule, "np.round"),
+    (np.linalg.norm, (M, 2), {}, MissingRule, "ord=2"),
+    (np.pad, (V, 1), {"mode": "mean"}, MissingRule, "mode='mean'"),
+    (np.repeat, (V, I), {}, MissingRule, "per element"),
+    (np.linspace, (V, W), {}, MissingRule, "between arrays"),
+    (np.matmul, (M, 2.0), {}, ShapeMismatch, "scalar"),
+    (np.cross, (M, M), {"axisc": 0}, MissingRule, "last axis"),
+    (np.roll, (V, 0.5), {}, InvalidArgument, "integer"),
+    (np.sum, (V, Dynamic(0)), {}, AdcompileError, "only known at run time"),
+    (np.take, (V, I), {"mode": "clip"}, MissingRule, "mode="),
+    (pow, (2, 3, 5), {}, MissingRule, "modulus"),
+]
+
+
+@pytest.mark.parametrize(("function", "args", "kwargs", "error", "words"), REFUSED, ids=range(len(REFUSED)))
+def test_refused(function, args, kwargs, error, words):
+    call = Call()
+    with pytest.raises(error, match=words) as caught:
+        find(function)(call.op, *map(call.handles, args), **kwargs)
+    assert isinstance(caught.value, AdcompileError)
+
+
+FAILS_LATER = [
+    (np.reshape, (V, (2, 3))),
+    (np.reshape, (V, (2, -1))),
+    (np.tensordot, (M, N, ([0], [0]))),
+    (np.einsum, ("i,i->i", V, W[:3])),
+    (np.squeeze, (V, 0)),
+    (np.broadcast_to, (V, (2, 4))),
+    (np.split, (V, 2)),
+]
+
+
+@pytest.mark.parametrize(("function", "args"), FAILS_LATER, ids=lambda x: getattr(x, "__name__", ""))
+def test_sizes_that_do_not_fit_fail_at_run_time(function, args):
+    call = Call()
+    results = flat(find(function)(call.op, *map(call.handles, args)))
+    with pytest.raises(ValueError, match="sizes"):
+        run(call.trace(results), call.values)
+
+
+def test_nothing_of_scipy_is_needed_to_find_names():
+    assert find(special.erf) is not None and special.erf not in EXPANSIONS
+
+
+def test_python_numbers_have_no_methods():
+    call = Call()
+    with pytest.raises(InvalidArgument, match="no method 'sum'"):
+        METHODS["sum"](call.op, call.handles(f))
+
+
+def test_attributes():
+    call = Call()
+    x = call.handles(T)
+    assert ATTRIBUTES["dtype"](call.op, x) == np.float64
+    assert ATTRIBUTES["ndim"](call.op, x) == 3
+    compare(ATTRIBUTES["T"], T.T, (T,))
+    compare(ATTRIBUTES["shape"], T.shape, (T,))
+    compare(ATTRIBUTES["size"], T.size, (T,))
+    compare(ATTRIBUTES["mT"], T.mT, (T,))

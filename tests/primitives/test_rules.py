@@ -18,7 +18,16 @@ from tests.primitives.calls import Call, Dynamic, plain
 
 FULL = ("slice", False, False, 1)
 ELEMENTWISE = sorted(n for n, p in PRIMITIVES.items() if p.elementwise and p.differentiable)
-SHAPES = [((), ()), ((4,), (4,)), ((3, 1), (1, 4)), ((2, 3), (3,)), ((3,), ()), ((), (2, 2)), ((1,), (3,)), ((0, 2), (2,))]
+SHAPES = [
+    ((), ()),
+    ((4,), (4,)),
+    ((3, 1), (1, 4)),
+    ((2, 3), (3,)),
+    ((3,), ()),
+    ((), (2, 2)),
+    ((1,), (3,)),
+    ((0, 2), (2,)),
+]
 
 
 @dataclass
@@ -44,7 +53,9 @@ class Equation:
 
     def value(self, values) -> np.ndarray:
         """The result for other argument values."""
-        given = [v for v, a in zip(values, self.case.args, strict=True) if isinstance(a, (np.ndarray, np.generic, Dynamic))]
+        given = [
+            v for v, a in zip(values, self.case.args, strict=True) if isinstance(a, (np.ndarray, np.generic, Dynamic))
+        ]
         return run(self.call.trace(list(self.outs)), given)[0]
 
     def seeded(self, seeds: dict[int, Any], count: int) -> list:
@@ -78,7 +89,9 @@ class Equation:
             partials = [rule.partials[i](self.op, self.outs[0], *self.args) for i in range(len(self.args))]
             found = [None if p is None else self.op.lift(p) * seed for p in partials]
         found = [
-            self.op.zeros_like(self.args[i]) if found[i] is None else self.op.match(found[i], self.args[i].type, self.args[i])
+            self.op.zeros_like(self.args[i])
+            if found[i] is None
+            else self.op.match(found[i], self.args[i].type, self.args[i])
             for i in self.case.active
         ]
         for i, ct in zip(self.case.active, found, strict=True):
@@ -95,7 +108,8 @@ def check(case: Case, step: float = 1e-6, rtol: float = 1e-6) -> None:
     values = [plain(a) for a in case.args]
     kinds = [np.asarray(values[i]).dtype.type for i in case.active]
     dots = {
-        i: _like(values[i], rng.normal(size=np.shape(values[i])), kind) for i, kind in zip(case.active, kinds, strict=True)
+        i: _like(values[i], rng.normal(size=np.shape(values[i])), kind)
+        for i, kind in zip(case.active, kinds, strict=True)
     }
     single = np.float32 in kinds
     equation = Equation(case)
@@ -174,36 +188,55 @@ def cases(name, arg_lists, attr_list, active=(0,)):
 
 AXES = [{"axis": a, "keepdims": keep} for a in ((0,), (1,), (0, 2), (0, 1, 2)) for keep in (False, True)]
 STRUCTURAL = [
-    *cases("sum", [(T,), (T.astype(np.float32),)], AXES), *cases("max", [(T,), (T.astype(np.float32),)], AXES), *cases("min", [(T,)], AXES),
+    *cases("sum", [(T,), (T.astype(np.float32),)], AXES), *cases("max", [(T,), (T.astype(np.float32),)], AXES),
+    *cases("min", [(T,)], AXES),
     *cases("sum", [(ROW,), (np.zeros((0, 3)),)], [{"axis": (0,), "keepdims": k} for k in (False, True)]),
-    *cases("cumsum", [(T,), (T.astype(np.float32),)], [{"axis": a} for a in (0, 1, 2)]), *cases("cumsum", [(V,)], [{"axis": 0}]),
+    *cases("cumsum", [(T,), (T.astype(np.float32),)], [{"axis": a} for a in (0, 1, 2)]),
+    *cases("cumsum", [(V,)], [{"axis": 0}]),
     *cases("transpose", [(T,)], [{"perm": p} for p in ((2, 0, 1), (1, 0, 2), (0, 2, 1))]),
     Case("reshape", (T, 6, 4)), Case("reshape", (T, 24)), Case("reshape", (V[:1], 1, 1)),
-    Case("broadcast_to", (ROW, 3, 4), {"dims": (3, 4)}), Case("broadcast_to", (V, 2, 5), {"dims": (2, 5)}), Case("broadcast_to", (ROW, 2, 3, 4), {"dims": (2, 3, 4)}),
+    Case("broadcast_to", (ROW, 3, 4), {"dims": (3, 4)}), Case("broadcast_to", (V, 2, 5), {"dims": (2, 5)}),
+    Case("broadcast_to", (ROW, 2, 3, 4), {"dims": (2, 3, 4)}),
     Case("full", (np.float64(1.5), 2, 3)), Case("full", (Dynamic(1.5), 2)), Case("full", (np.float32(1.5), 3)),
     *(Case("matmul", pair, {}, active) for active in ((0,), (1,), (0, 1)) for pair in (
-        (V, W), (M, T[0].T.copy()), (M, V[:4]), (V[:3], M), (T, M.T.copy()), (T, V[:4]), (V[:3], T), (M, T.swapaxes(1, 2).copy()),
-        (T, T.swapaxes(1, 2).copy()), (T[:1], T.swapaxes(1, 2).copy()), (M.astype(np.float32), M.T.astype(np.float32)), (ROW, M.T.copy()), (np.zeros((0, 3)), M),
+        (V, W), (M, T[0].T.copy()), (M, V[:4]), (V[:3], M), (T, M.T.copy()), (T, V[:4]), (V[:3], T),
+        (M, T.swapaxes(1, 2).copy()),
+        (T, T.swapaxes(1, 2).copy()), (T[:1], T.swapaxes(1, 2).copy()),
+        (M.astype(np.float32), M.T.astype(np.float32)), (ROW, M.T.copy()), (np.zeros((0, 3)), M),
     )),
-    *(Case("roll", (x, s), {"axis": a}) for x, a in ((V, 0), (M, 1), (T, 1), (M.astype(np.float32), 0)) for s in (1, -2, 7, Dynamic(2))),
-    Case("vector", (np.float64(1), np.float64(2), np.float64(3)), {}, (0, 2)), Case("vector", (np.float32(1), np.float32(2)), {}, (0, 1)),
-    Case("concatenate", (V, W, V), {"axis": 0}, (0, 1, 2)), Case("concatenate", (M, ROW), {"axis": 0}, (1,)), Case("concatenate", (T, T), {"axis": 1}, (0, 1)),
+    *(Case("roll", (x, s), {"axis": a}) for x,
+    a in ((V, 0), (M, 1), (T, 1), (M.astype(np.float32), 0)) for s in (1, -2, 7, Dynamic(2))),
+    Case("vector", (np.float64(1), np.float64(2), np.float64(3)), {}, (0, 2)),
+    Case("vector", (np.float32(1), np.float32(2)), {}, (0, 1)),
+    Case("concatenate", (V, W, V), {"axis": 0}, (0, 1, 2)), Case("concatenate", (M, ROW), {"axis": 0}, (1,)),
+    Case("concatenate", (T, T), {"axis": 1}, (0, 1)),
     Case("concatenate", (np.zeros((0, 4)), M), {"axis": 0}, (0, 1)), Case("concatenate", (V,), {"axis": 0}),
     Case("copy", (M,)), Case("identity", (M,)),
     *(Case("index", args, {"spec": spec}) for args, spec in (
-        ((V, 2), (int_,)), ((V, Dynamic(-1)), (int_,)), ((M, 1), (int_, FULL)), ((M, 0, 2), (int_, int_)), ((M, 1, -1), (FULL, slice_(True, True))),
-        ((M,), (FULL, slice_(False, False, -2))), ((M, 3), (FULL, slice_(True, False, -1))), ((M,), (("new",), FULL, FULL)), ((V, P), (array,)), ((M, P), (FULL, array)),
-        ((T, 1, P), (FULL, int_, array)), ((T, 1, P), (int_, FULL, array)), ((T, np.array([[0, 1], [1, 1]])), (array, FULL, FULL)),
-        ((M.astype(np.float32), P), (FULL, array)), ((V, 4, 1), (slice_(True, True),)), ((V, Dynamic(1), Dynamic(4)), (slice_(True, True, 2),)),
+        ((V, 2), (int_,)), ((V, Dynamic(-1)), (int_,)), ((M, 1), (int_, FULL)), ((M, 0, 2), (int_, int_)),
+        ((M, 1, -1), (FULL, slice_(True, True))),
+        ((M,), (FULL, slice_(False, False, -2))), ((M, 3), (FULL, slice_(True, False, -1))),
+        ((M,), (("new",), FULL, FULL)), ((V, P), (array,)), ((M, P), (FULL, array)),
+        ((T, 1, P), (FULL, int_, array)), ((T, 1, P), (int_, FULL, array)),
+        ((T, np.array([[0, 1], [1, 1]])), (array, FULL, FULL)),
+        ((M.astype(np.float32), P), (FULL, array)), ((V, 4, 1), (slice_(True, True),)),
+        ((V, Dynamic(1), Dynamic(4)), (slice_(True, True, 2),)),
     )),
     Case("index", (M, np.array([0, 2, 2]), P), {"spec": (array, array)}),
-    *(Case(name, args, {"spec": spec}, active) for name in ("store", "accumulate") for active in ((0,), (1,), (0, 1)) for args, spec in (
-        ((V, np.float64(2.0), 2), (int_,)), ((V, Dynamic(2.0), -1), (int_,)), ((M, V[:4], 1), (int_, FULL)), ((M, np.float64(1.0), 1, 3), (FULL, slice_(True, True))),
-        ((M, ROW), (FULL, FULL)), ((M, V[:3], 1), (FULL, int_)), ((M, M), (FULL, slice_(False, False, -1))), ((M, R.normal(size=(3, 3)), np.array([3, 0, 1])), (FULL, array)),
-        ((V, W[:3], np.array([4, 0, 2])), (array,)), ((V, W[:3], np.array([4, 0, 4])), (array,)), ((V, W[:1], np.array([4, 0, 4])), (array,)),
-        ((T, R.normal(size=(2, 4)), np.array([1, 1]), 2), (array, int_, FULL)), ((M, V[:2], np.array([1, 1]), np.array([2, 2])), (array, array)),
-        ((T, R.normal(size=(3, 3)), 1, np.array([1, 1, 3])), (int_, FULL, array)), ((T, R.normal(size=(1, 3, 3)), 1, np.array([1, 1, 3])), (slice_(False, True), FULL, array)),
-        ((V.astype(np.float32), W[:2].astype(np.float32), 1, 3), (slice_(True, True),)), ((M, np.float64(3.0), np.array([0, 0])), (array, FULL)),
+    *(Case(name, args, {"spec": spec}, active) for name in ("store", "accumulate") for active in ((0,), (1,),
+    (0, 1)) for args, spec in (
+        ((V, np.float64(2.0), 2), (int_,)), ((V, Dynamic(2.0), -1), (int_,)), ((M, V[:4], 1), (int_, FULL)),
+        ((M, np.float64(1.0), 1, 3), (FULL, slice_(True, True))),
+        ((M, ROW), (FULL, FULL)), ((M, V[:3], 1), (FULL, int_)), ((M, M), (FULL, slice_(False, False, -1))),
+        ((M, R.normal(size=(3, 3)), np.array([3, 0, 1])), (FULL, array)),
+        ((V, W[:3], np.array([4, 0, 2])), (array,)), ((V, W[:3], np.array([4, 0, 4])), (array,)),
+        ((V, W[:1], np.array([4, 0, 4])), (array,)),
+        ((T, R.normal(size=(2, 4)), np.array([1, 1]), 2), (array, int_, FULL)),
+        ((M, V[:2], np.array([1, 1]), np.array([2, 2])), (array, array)),
+        ((T, R.normal(size=(3, 3)), 1, np.array([1, 1, 3])), (int_, FULL, array)),
+        ((T, R.normal(size=(1, 3, 3)), 1, np.array([1, 1, 3])), (slice_(False, True), FULL, array)),
+        ((V.astype(np.float32), W[:2].astype(np.float32), 1, 3), (slice_(True, True),)),
+        ((M, np.float64(3.0), np.array([0, 0])), (array, FULL)),
     )),
 ]  # fmt: skip
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from adcompile.errors import InvalidTrace
+from adcompile.errors import InvalidTrace, MissingRule
 from adcompile.ir import Array, Atom, Block, Eqn, Trace, Value
 
 _SAME_BUFFER = ("store", "accumulate", "gemm", "reshape", "stop_gradient")
 _FRESH = ("empty", "copy")
+_MERGES = ("if", "loop", "while")
 
 
 class Roots:
@@ -47,6 +48,8 @@ class Roots:
                     self._define(param, "carried", eqn, position)
                 self._scan(region)
             for position, out in enumerate(eqn.outs):
+                if isinstance(out.type, Array) and eqn.op not in (*_SAME_BUFFER, *_FRESH, *_MERGES):
+                    raise MissingRule(f"{eqn.op} of arrays is not in the loop dialect", eqn.loc)
                 self._define(out, "out", eqn, position)
                 self.home[out] = block
 
