@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,10 +20,13 @@ from adcompile.frontend.resolve import Dependency
 from adcompile.frontend.trace import Inner, Known, Results, Signature, Traced, signature_of, splice, trace, trace_inner
 from adcompile.frontend.tracer import Capture, Tracer
 from adcompile.frontend.values import Closure, Method
-from adcompile.ir import Array, Scalar, Trace
+from adcompile.ir import Array, Scalar, Trace, is_float
 from adcompile.modes import Mode, Program
 from adcompile.transform.simplify import simplify
 from adcompile.tree import LEAF, flatten, unflatten
+
+if TYPE_CHECKING:
+    from adcompile.inspect import Graph, Subject, Table
 
 BACKENDS = ("llvm", "numba", "python")
 
@@ -154,6 +157,47 @@ class Transform:
             return self.last
         signature, _ = signature_of(args, keywords)
         return self._specialise(signature, args, keywords)
+
+    def trace(self, *args: Any, **keywords: Any) -> Table:
+        """The evaluation trace with the values of a call, as the tables of a lecture; without arguments, its formulas."""
+        from adcompile.inspect import table
+
+        return table(self.subject(args, keywords))
+
+    def source(self, *args: Any, **keywords: Any) -> str:
+        """The readable Python of the program for the types of some arguments, or of the latest call."""
+        from adcompile.inspect import source
+
+        return source(self.subject(args, keywords))
+
+    def stages(self, *args: Any, **keywords: Any) -> dict[str, str]:
+        """The text of every stage, from the user's source to assembly, by name and in order."""
+        from adcompile.inspect import stages
+
+        return stages(self.subject(args, keywords), self.options.fastmath)
+
+    def graph(self, *args: Any, **keywords: Any) -> Graph:
+        """The computational graph of the function, as a picture; ``jit(grad(f)).graph(…)`` draws that of its gradient."""
+        from adcompile.inspect import graph
+
+        return graph(self.subject(args, keywords))
+
+    def subject(self, args: Sequence[Any] = (), keywords: Mapping[str, Any] | None = None) -> Subject:
+        """What `adcompile.inspect` looks at: a specialisation, with the values of a call where arguments are given."""
+        from adcompile.inspect import Subject
+
+        keywords = dict(keywords or {})
+        compiled = self.specialisation(*args, **keywords)
+        values = self._flat(compiled, signature_of(args, keywords)[1]) if args or keywords else None
+        given, named = compiled.signature.structure.children
+        names = argument_names(self.function, given.children, dict.fromkeys(named.keys))
+        places = leaf_positions(compiled.signature, names, len(compiled.captures))
+        params = compiled.primal.trace.params
+        varied = tuple(p for group in places.params for p in group if p is not None and is_float(params[p].type))
+        argnums = getattr(self.mode, "argnums", None)
+        numbers = (argnums,) if isinstance(argnums, int | str) else argnums
+        chosen = varied if numbers is None else tuple(p for a in numbers for p in places.floats(a))
+        return Subject(self.function, self.mode, compiled.primal.trace, compiled.program.trace, chosen, varied, values)
 
 
 assert INLINE == "__adcompile_inline__"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from adcompile.codegen.names import Names, uses
-from adcompile.ir import Array, Atom, Block, Const, Eqn, Scalar, Trace, Value
+from adcompile.ir import Array, Atom, Block, Const, Eqn, Scalar, Trace, Value, free_values
 from adcompile.ir.core import eqn_inputs
 from adcompile.primitives import PRIMITIVES
 from adcompile.primitives.evaluate import spell
@@ -114,7 +114,8 @@ class _Writer:
             dead = {v for v, k in last.items() if k <= position and v not in live_out}
             if eqn.regions:
                 self.flush(eqn, depth)
-                _CONTROL[eqn.op](self, eqn, depth, dead, live_out)
+                live = live_out | {v for v, k in last.items() if k > position}
+                _CONTROL[eqn.op](self, eqn, depth, dead, live)
             elif eqn.op in IN_PLACE:
                 self.in_place(eqn, depth)
             elif not eqn.outs:
@@ -161,21 +162,33 @@ class _Writer:
 
     # -- control --------------------------------------------------------------------------------------------
 
-    def branch(self, eqn: Eqn, depth: int, dead: set[Value], live_out: set[Value]) -> None:
+    def branch(self, eqn: Eqn, depth: int, dead: set[Value], live: set[Value]) -> None:
         self.write(depth, f"if {self.read(eqn.args[0]).text}:", eqn.loc)
-        names = [self.names.give(o, dead) for o in eqn.outs]
+        names = self.branch_names(eqn, dead)
         for word, region in zip((None, "else:"), eqn.regions, strict=True):
             if word:
                 if not region.eqns and all(self.is_named(r, n) for r, n in zip(region.results, names, strict=True)):
                     continue
                 self.write(depth, word)
             start = len(self.lines)
-            self.block(region, depth + 1, live_out | set(self.names.of))
+            self.block(region, depth + 1, live)
             self.assign_all(names, region.results, depth + 1)
             if len(self.lines) == start:
                 self.write(depth + 1, "pass")
         for out, name in zip(eqn.outs, names, strict=True):
             self.names.take(out, name)
+
+    def branch_names(self, eqn: Eqn, dead: set[Value]) -> list[str]:
+        """A name for each result: that of the value a branch leaves as it was, where it can be, else a new one."""
+        names: list[str] = []
+        for place, out in enumerate(eqn.outs):
+            kept = [r.results[place] for r in eqn.regions if r.results[place] in dead]
+            kept = [v for v in kept if isinstance(v, Value) and v in self.names.of and self.names.of[v] not in names]
+            if kept and (not out.name or kept[0].name == out.name):
+                names.append(self.names.of[kept[0]])
+            else:
+                names.append(self.names.give(out, dead - set(kept)))
+        return names
 
     def is_named(self, atom: Atom, name: str) -> bool:
         return isinstance(atom, Value) and self.names.of.get(atom) == name
@@ -187,29 +200,28 @@ class _Writer:
         if pairs:
             self.write(depth, f"{', '.join(n for n, _ in pairs)} = {', '.join(t for _, t in pairs)}")
 
-    def loop(self, eqn: Eqn, depth: int, dead: set[Value], live_out: set[Value]) -> None:
+    def loop(self, eqn: Eqn, depth: int, dead: set[Value], live: set[Value]) -> None:
         (body,) = eqn.regions
         bounds = [self.read(a) for a in eqn.args[:3]]
-        outer = set(self.names.of)
-        names = self.carry(body.params[1:], eqn.args[3:], depth, dead)
-        index = self.names.give(body.params[0], dead, body.params[0].name or "i")
+        names = self.carry(body.params[1:], eqn.args[3:], depth, dead - set(free_values(body)))
+        index = self.names.give(body.params[0], dead - set(free_values(body)), body.params[0].name or "i")
         self.write(depth, f"for {index} in range({_range_text(bounds)}):", eqn.loc)
-        self.body(body, names, depth, live_out | outer)
+        self.body(body, names, depth, live | set(free_values(body)))
         self.finish(eqn, names)
 
-    def repeat(self, eqn: Eqn, depth: int, dead: set[Value], live_out: set[Value]) -> None:
+    def repeat(self, eqn: Eqn, depth: int, dead: set[Value], live: set[Value]) -> None:
         condition, body = eqn.regions
-        outer = set(self.names.of)
-        names = self.carry(body.params, eqn.args, depth, dead)
+        live = live | {*free_values(body), *free_values(condition)}
+        names = self.carry(body.params, eqn.args, depth, dead - live)
         for param, name in zip(condition.params, names, strict=True):
             self.names.of[param] = name
         self.write(depth, "while True:", eqn.loc)
-        self.block(condition, depth + 1, live_out | outer | set(condition.params))
+        self.block(condition, depth + 1, live | set(condition.params))
         self.write(depth + 1, f"if not {_wrap(self.read(condition.results[0]), UNARY)}:")
         self.write(depth + 2, "break")
         for param, name in zip(body.params, names, strict=True):
             self.names.take(param, name)
-        self.body(body, names, depth, live_out | outer)
+        self.body(body, names, depth, live)
         self.finish(eqn, names)
 
     def carry(self, params: Sequence[Value], inits: Sequence[Atom], depth: int, dead: set[Value]) -> list[str]:
@@ -217,8 +229,7 @@ class _Writer:
         texts = [self.read(a).text for a in inits]
         names = []
         for param, init in zip(params, inits, strict=True):
-            hint = param.name or (init.name if isinstance(init, Value) else "")
-            names.append(self.names.give(param, dead, hint))
+            names.append(self.carried_name(param, init, dead))
         pairs = [(n, t) for n, t in zip(names, texts, strict=True) if n != t]
         if pairs and not {n for n, _ in pairs} & {t for _, t in pairs}:
             for name, text in pairs:
@@ -226,6 +237,15 @@ class _Writer:
         elif pairs:
             self.write(depth, f"{', '.join(n for n, _ in pairs)} = {', '.join(t for _, t in pairs)}")
         return names
+
+    def carried_name(self, param: Value, init: Atom, dead: set[Value]) -> str:
+        """The name of the start value where it ends with the loop, else the user's word."""
+        held = self.names.of.get(init) if isinstance(init, Value) and init in dead else None
+        if held is not None and self.names.holder.get(held) is init and (not param.name or _is_temporary(init)):
+            if not param.name:
+                return self.names.take(param, held)
+        hint = param.name or (init.name if isinstance(init, Value) else "")
+        return self.names.give(param, dead, hint)
 
     def body(self, body: Block, names: Sequence[str], depth: int, live_out: set[Value]) -> None:
         start = len(self.lines)

@@ -82,7 +82,9 @@ def _is_library(function: types.FunctionType) -> bool:
 
 def _call_known(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
     """A call whose arguments are all known: run now, where that has no effect on anything but its result."""
-    module = (getattr(function, "__module__", None) or type(getattr(function, "__self__", None)).__module__).split(".")[0]
+    module = (getattr(function, "__module__", None) or type(getattr(function, "__self__", None)).__module__).split(".")[
+        0
+    ]
     if module not in ("builtins", "math", "operator", "numpy") or getattr(function, "__name__", "") in _EFFECTS:
         raise MissingRule(
             f"{getattr(function, '__name__', function)!r} cannot be called in a traced function", t.loc,
@@ -105,7 +107,9 @@ def _require_own(t: Tracer, container: Any) -> None:
     born = getattr(container, "born", 0)
     if born != t.regions[-1].serial:
         raise UnsupportedSyntax(
-            "a list made outside is changed inside a loop or branch known only at run time", t.loc, "Fill an array instead."
+            "a list made outside is changed inside a loop or branch known only at run time",
+            t.loc,
+            "Fill an array instead.",
         )
 
 
@@ -142,9 +146,7 @@ def _run_rule(t: Tracer, rule: Any, args: Sequence[Any], keywords: Mapping[str, 
 
 
 def _reads(t: Tracer, values: Sequence[Any]) -> list[Any]:
-    return [
-        t.read(v) if is_dynamic(v) else map_leaves(t.read, v) if isinstance(v, tuple | list) else v for v in values
-    ]
+    return [t.read(v) if is_dynamic(v) else map_leaves(t.read, v) if isinstance(v, tuple | list) else v for v in values]
 
 
 def _clean(text: str) -> str:
@@ -250,7 +252,10 @@ def signature_of(node: Any, defaults: Sequence[Any], keyword_defaults: Mapping[s
     """The signature of a definition with the given default values."""
     a = node.args
     kind = inspect.Parameter
-    positional = [*((x.arg, kind.POSITIONAL_ONLY) for x in a.posonlyargs), *((x.arg, kind.POSITIONAL_OR_KEYWORD) for x in a.args)]
+    positional = [
+        *((x.arg, kind.POSITIONAL_ONLY) for x in a.posonlyargs),
+        *((x.arg, kind.POSITIONAL_OR_KEYWORD) for x in a.args),
+    ]
     given = [kind.empty] * (len(positional) - len(defaults)) + list(defaults)
     params = [kind(n, k, default=d) for (n, k), d in zip(positional, given, strict=True)]
     if a.vararg:
@@ -351,7 +356,11 @@ def _enumerate(t: Tracer, iterable: Any, start: Any = 0) -> Any:
 
 
 def _is_static_sequence(value: Any) -> bool:
-    return isinstance(value, tuple | list | dict | str) or type(value).__name__ in ("dict_items", "dict_keys", "dict_values")
+    return isinstance(value, tuple | list | dict | str) or type(value).__name__ in (
+        "dict_items",
+        "dict_keys",
+        "dict_values",
+    )
 
 
 _SPECIAL: dict[Any, Any] = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from adcompile.errors import AdcompileError, InvalidArgument, StaticValueRequired, UnsupportedSyntax
@@ -19,6 +19,7 @@ from adcompile.ir import Array, Atom, Block, Scalar, Type, Value
 from adcompile.ir.types import INDEX, join
 from adcompile.primitives import Emitter, Handle
 from adcompile.primitives.indexing import trip_count
+from adcompile.primitives.shapes import keeping_shape
 from adcompile.primitives.subscripts import subscript
 from adcompile.tree import flatten, unflatten
 
@@ -146,9 +147,7 @@ class Merge:
             leaf.root.frozen = MAYBE_ALIAS
         one, two = _plain(a, self.sides[0]), _plain(b, self.sides[1])
         ops = [side.region.op for side in self.sides]
-        type = common_type(
-            self.t, _type_of(self.t, ops[0], one, what), _type_of(self.t, ops[1], two, what), what
-        )
+        type = common_type(self.t, _type_of(self.t, ops[0], one, what), _type_of(self.t, ops[1], two, what), what)
         place = len(self.pairs)
         atoms = [as_atom(self.t, o, v, type, what) for o, v in zip(ops, (one, two), strict=True)]
         self.pairs.append((atoms[0], atoms[1], type))
@@ -316,6 +315,7 @@ class Carried:
 
     names: dict[str, Type]
     arrays: dict[Reference, Type]
+    resized: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)
@@ -358,17 +358,23 @@ def rolled_while(t: Tracer, node: ast.While) -> None:
 
 
 def _roll(
-    t: Tracer, statements: list[ast.stmt], body: Callable[[Handle], None], bounds: list[Atom] | None, hint: str, test: Any
+    t: Tracer,
+    statements: list[ast.stmt],
+    body: Callable[[Handle], None],
+    bounds: list[Atom] | None,
+    hint: str,
+    test: Any,
 ) -> None:
     carried = _first_guess(t, statements)
     for _ in range(MAX_PASSES):
         found = _trace_pass(t, carried, body, indexed=bounds is not None, hint=hint, test=test)
         grown = _grow(t, carried, found.outcome)
-        if grown is None:
-            _emit_loop(t, carried, found, bounds)
+        if grown is None and _emit_loop(t, carried, found, bounds):
             return
-        carried = grown
-    raise InvalidArgument("the types of this loop's variables do not settle", t.loc, "Set them to their final dtype before.")
+        carried = grown or replace(carried, resized=_resized(t, carried, found))
+    raise InvalidArgument(
+        "the types of this loop's variables do not settle", t.loc, "Set them to their final dtype before."
+    )
 
 
 def _first_guess(t: Tracer, statements: list[ast.stmt]) -> Carried:
@@ -395,6 +401,9 @@ def _trace_pass(
     entered: list[Reference] = []
 
     def run() -> None:
+        for k, init in enumerate(_starts(t, carried)):
+            if isinstance(init.type, Array) and k not in carried.resized:
+                t.op.builder.shapes[params[k]] = init
         entered.extend(_enter(t, carried, params))
         body(t.op.handle(index) if index is not None else None)  # type: ignore[arg-type]
 
@@ -450,7 +459,8 @@ def _grow(t: Tracer, carried: Carried, outcome: Outcome) -> Carried | None:
     for reference, version in outcome.arrays.items():
         before_type = arrays[reference] if reference in arrays else reference.version.type  # type: ignore[union-attr]
         arrays[reference] = common_type(t, before_type, version.type, "an array")
-    return None if (names, arrays) == (carried.names, carried.arrays) else Carried(names, arrays)
+    grown = (names, arrays) != (carried.names, carried.arrays)
+    return Carried(names, arrays, carried.resized) if grown else None
 
 
 def _carried_type(t: Tracer, known: Type | None, before: Any, after: Any, name: str) -> Type:
@@ -463,23 +473,43 @@ def _carried_type(t: Tracer, known: Type | None, before: Any, after: Any, name: 
     return common_type(t, start, _type_of(t, t.op, after, name), repr(name))
 
 
-def _emit_loop(t: Tracer, carried: Carried, found: Pass, bounds: list[Atom] | None) -> None:
-    outcome, inner = found.outcome, found.block.op
-    types = [*carried.names.values(), *carried.arrays.values()]
-    inits, results = [], []
+def _starts(t: Tracer, carried: Carried) -> list[Atom]:
+    """The start values of everything carried."""
+    pairs = [(t.read(t.frame.locals[name]), type, repr(name)) for name, type in carried.names.items()]
+    pairs += [(t.read(reference), type, "an array") for reference, type in carried.arrays.items()]
+    return [as_atom(t, t.op, value, type, what) for value, type, what in pairs]
+
+
+def _body(t: Tracer, carried: Carried, found: Pass) -> Block:
+    """The traced body as a block from parameters to what it hands on."""
+    outcome, inner, results = found.outcome, found.block.op, []
     for (name, type), param in zip(carried.names.items(), found.params, strict=False):
-        inits.append(as_atom(t, t.op, t.read(t.frame.locals[name]), type, repr(name)))
         after = _plain(outcome.names[name], outcome) if name in outcome.names else inner.handle(param)
         results.append(as_atom(t, inner, after, type, repr(name)))
     for reference, type in carried.arrays.items():
-        inits.append(as_atom(t, t.op, t.read(reference), type, "an array"))
         results.append(as_atom(t, inner, outcome.arrays[reference], type, "an array"))
     lead = [found.index] if found.index is not None else []
-    block = inner.builder.block([*lead, *found.params], results)
+    return inner.builder.block([*lead, *found.params], results)
+
+
+def _resized(t: Tracer, carried: Carried, found: Pass) -> frozenset[int]:
+    """Which carried arrays do not keep the shape they were assumed to keep."""
+    inits = _starts(t, carried)
+    arrays = {k for k, init in enumerate(inits) if isinstance(init.type, Array)}
+    return frozenset(arrays - keeping_shape(t.op.builder, inits, found.params, _body(t, carried, found)))
+
+
+def _emit_loop(t: Tracer, carried: Carried, found: Pass, bounds: list[Atom] | None) -> bool:
+    """Emit the loop and bind what it leaves; False where an array did not keep its shape, as the pass had assumed."""
+    if _resized(t, carried, found) - carried.resized:
+        return False
+    block = _body(t, carried, found)
+    types = [*carried.names.values(), *carried.arrays.values()]
     regions = [block] if found.condition is None else [found.condition, block]
     kind = "loop" if bounds is not None else "while"
-    outs = t.op.builder.emit(kind, [*(bounds or []), *inits], types, {}, regions)
+    outs = t.op.builder.emit(kind, [*(bounds or []), *_starts(t, carried)], types, {}, regions)
     _leave(t, carried, found, outs)
+    return True
 
 
 def _leave(t: Tracer, carried: Carried, found: Pass, outs: Sequence[Value]) -> None:

@@ -201,7 +201,11 @@ def static_items(t: Tracer, value: Any) -> list[Any]:
     """The elements of a container whose length is known while tracing."""
     if isinstance(value, Range) and not has_dynamic((value.start, value.stop, value.step)):
         return list(range(value.start, value.stop, value.step))
-    if isinstance(value, dict | tuple | list | str) or type(value).__name__ in ("dict_items", "dict_keys", "dict_values"):
+    if isinstance(value, dict | tuple | list | str) or type(value).__name__ in (
+        "dict_items",
+        "dict_keys",
+        "dict_values",
+    ):
         return list(value)
     if isinstance(value, Reference):
         handle = t.read(value)
@@ -282,7 +286,9 @@ def get_item(t: Tracer, value: Any, key: Any) -> Any:
     if not isinstance(value, Reference):
         if is_dynamic(key):
             raise StaticValueRequired(
-                "the index of a tuple, list or dict must be known while tracing", t.loc, "Stack equal arrays with np.stack."
+                "the index of a tuple, list or dict must be known while tracing",
+                t.loc,
+                "Stack equal arrays with np.stack.",
             )
         try:
             return value[key]
@@ -428,4 +434,15 @@ EXPRESSIONS: dict[type[ast.expr], Callable[[Tracer, Any], Any]] = {
     ast.JoinedStr: _joined,
 }
 
-__all__ = ["EXPRESSIONS", "Reshaped", "attribute", "evaluate", "get_item", "np", "operate", "static_items", "truth", "view"]
+__all__ = [
+    "EXPRESSIONS",
+    "Reshaped",
+    "attribute",
+    "evaluate",
+    "get_item",
+    "np",
+    "operate",
+    "static_items",
+    "truth",
+    "view",
+]

@@ -217,7 +217,9 @@ def _if(t: Tracer, node: ast.If) -> Any:
         return _if_returning(t, node, condition)
     if contains(node.body + node.orelse, (ast.Break, ast.Continue)) and _leaves_loop(node):
         raise UnsupportedSyntax(
-            "break and continue under a run-time condition are not supported yet", t.loc, "Put the rest of the body under `if`."
+            "break and continue under a run-time condition are not supported yet",
+            t.loc,
+            "Put the rest of the body under `if`.",
         )
     choose(t, condition, lambda: execute(t, node.body), lambda: execute(t, node.orelse))
     return None
@@ -239,7 +241,9 @@ def _if_returning(t: Tracer, node: ast.If, condition: Handle) -> Return:
     """A branch that returns: each way runs on to the end of the function, and the returned values merge."""
     if any(rest is None for rest in t.frame.rest):
         raise UnsupportedSyntax(
-            "return inside a loop under a run-time condition is not supported yet", t.loc, "Set a variable and return it after."
+            "return inside a loop under a run-time condition is not supported yet",
+            t.loc,
+            "Set a variable and return it after.",
         )
     following = list(t.frame.rest)
 
@@ -291,7 +295,9 @@ def _at_run_time(source: Any) -> bool:
 def _guard_rolled(t: Tracer, node: ast.For | ast.While) -> None:
     if contains(node.body, (ast.Return,)) or any(_leaves_loop(_as_if(s)) for s in node.body):
         raise UnsupportedSyntax(
-            "break, continue and return in a loop are not supported yet", t.loc, "Use a condition around the rest of the body."
+            "break, continue and return in a loop are not supported yet",
+            t.loc,
+            "Use a condition around the rest of the body.",
         )
 
 
@@ -341,16 +347,16 @@ def _continue(t: Tracer, node: ast.Continue) -> Any:
 def _assert(t: Tracer, node: ast.Assert) -> None:
     condition = truth(t, evaluate(t, node.test))
     if isinstance(condition, Handle):
-        raise UnsupportedSyntax(
-            "assert on a run-time value is not supported yet", t.loc, "Check it before the call."
-        )
+        raise UnsupportedSyntax("assert on a run-time value is not supported yet", t.loc, "Check it before the call.")
     if not condition:
         raise InvalidArgument("assertion failed while tracing", t.loc)
 
 
 def _raise(t: Tracer, node: ast.Raise) -> None:
     if len(t.regions) > 1:
-        raise UnsupportedSyntax("raise under a run-time condition is not supported yet", t.loc, "Check before the call.")
+        raise UnsupportedSyntax(
+            "raise under a run-time condition is not supported yet", t.loc, "Check before the call."
+        )
     error = evaluate(t, node.exc) if node.exc is not None else None
     if isinstance(error, type) and issubclass(error, BaseException):
         error = error()

@@ -109,14 +109,14 @@ def trace(function: Callable[..., Any], signature: Signature, argument_names: Se
     labels = [
         name
         for prefix, child in zip(
-            argument_names, (*signature.structure.children[0].children, *signature.structure.children[1].children), strict=True
+            argument_names,
+            (*signature.structure.children[0].children, *signature.structure.children[1].children),
+            strict=True,
         )
         for name in names(child, prefix)
     ]
     params = {k: Value(signature.leaves[k], labels[k]) for k in signature.dynamic}
-    leaves = [
-        _argument(t, params[k]) if k in params else leaf.value for k, leaf in enumerate(signature.leaves)
-    ]
+    leaves = [_argument(t, params[k]) if k in params else leaf.value for k, leaf in enumerate(signature.leaves)]
     args, keywords = unflatten(signature.structure, leaves)
     value = call(t, function, args, keywords)
     results, atoms = collect(t, value)
@@ -187,7 +187,9 @@ def trace_inner(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping
         results, outs = collect(t, value)
         block = region.op.builder.block(params, outs)
         if region.writes:
-            raise InvalidArgument("a differentiated function writes into an array around it", loc, "Return the array instead.")
+            raise InvalidArgument(
+                "a differentiated function writes into an array around it", loc, "Return the array instead."
+            )
     captured = tuple(free_values(block))
     closed = Trace(getattr(function, "__name__", "f").strip("<>"), _close(block, captured))
     types = tuple(leaf_type(leaf) for leaf in leaves)
@@ -216,4 +218,16 @@ def splice(t: Tracer, program: Trace, atoms: Sequence[Atom]) -> list[Any]:
     return [t.wrap(t.op.handle(r)) for r in body.results]
 
 
-__all__ = ["Const", "Inner", "Known", "Results", "Signature", "Traced", "is_float", "signature_of", "splice", "trace", "trace_inner"]
+__all__ = [
+    "Const",
+    "Inner",
+    "Known",
+    "Results",
+    "Signature",
+    "Traced",
+    "is_float",
+    "signature_of",
+    "splice",
+    "trace",
+    "trace_inner",
+]

@@ -21,6 +21,7 @@ class Builder:
         self.eqns: list[Eqn] = []
         self.memo: dict[tuple, tuple[Value, ...]] = {}
         self.definitions: dict[Value, Eqn] = {}
+        self.shapes: dict[Value, Atom] = {}
         self.loc: SourceLoc | None = parent.loc if parent else None
         self.note: str = parent.note if parent else ""
 
@@ -70,6 +71,15 @@ class Builder:
         while builder is not None and isinstance(atom, Value):
             if atom in builder.definitions:
                 return builder.definitions[atom]
+            builder = builder.parent
+        return None
+
+    def shape_source(self, atom: Atom) -> Atom | None:
+        """A value known to have the shape of ``atom`` (a loop's parameter that keeps its start value's), if any."""
+        builder: Builder | None = self
+        while builder is not None and isinstance(atom, Value):
+            if atom in builder.shapes:
+                return builder.shapes[atom]
             builder = builder.parent
         return None
 

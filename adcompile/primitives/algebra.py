@@ -15,12 +15,20 @@ from typing import Any
 import numpy as np
 
 from adcompile.errors import MissingRule, ShapeMismatch, UnsupportedDtype
-from adcompile.ir import ANY, NOT_ONE, Array, Atom, Const, Scalar, Type, Value
+from adcompile.ir import ANY, Eqn, NOT_ONE, Array, Atom, Const, Scalar, Type, Value
 from adcompile.ir.builder import Builder
 from adcompile.ir.types import DTYPES, INDEX, PYTHON_BOOL, PYTHON_FLOAT, PYTHON_INT, Dim
 from adcompile.primitives.assembly import assemble
 from adcompile.primitives.evaluate import evaluate_constant
 from adcompile.primitives.registry import PRIMITIVES
+from adcompile.primitives.shapes import branch_sizes, loop_shape
+
+
+def _operator(name: str, reflected: bool = False) -> Callable[[Handle, Any], Handle]:
+    """A method of `Handle` that emits a primitive."""
+    if reflected:
+        return lambda self, other: self.op(name, other, self)
+    return lambda self, other: self.op(name, self, other)
 
 
 class Handle:
@@ -52,27 +60,16 @@ class Handle:
     def __neg__(self):
         return self.op("neg", self)
 
-    def __eq__(self, other):
-        return self.op("eq", self, other)
-
-    def __ne__(self, other):
-        return self.op("ne", self, other)
-
-
-def _operator(symbol: str, name: str, reflected: bool = True) -> None:
-    setattr(Handle, f"__{symbol}__", lambda self, other: self.op(name, self, other))
-    if reflected:
-        setattr(Handle, f"__r{symbol}__", lambda self, other: self.op(name, other, self))
-
-
-_ARITHMETIC = {
-    "add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "floordiv": "floordiv", "mod": "mod", "pow": "pow",
-    "matmul": "matmul",
-}  # fmt: skip
-for _symbol, _name in _ARITHMETIC.items():
-    _operator(_symbol, _name)
-for _symbol in ("lt", "le", "gt", "ge"):
-    _operator(_symbol, _symbol, reflected=False)
+    __eq__, __ne__ = _operator("eq"), _operator("ne")  # type: ignore[assignment]
+    __lt__, __le__, __gt__, __ge__ = _operator("lt"), _operator("le"), _operator("gt"), _operator("ge")
+    __add__, __radd__ = _operator("add"), _operator("add", reflected=True)
+    __sub__, __rsub__ = _operator("sub"), _operator("sub", reflected=True)
+    __mul__, __rmul__ = _operator("mul"), _operator("mul", reflected=True)
+    __truediv__, __rtruediv__ = _operator("div"), _operator("div", reflected=True)
+    __floordiv__, __rfloordiv__ = _operator("floordiv"), _operator("floordiv", reflected=True)
+    __mod__, __rmod__ = _operator("mod"), _operator("mod", reflected=True)
+    __pow__, __rpow__ = _operator("pow"), _operator("pow", reflected=True)
+    __matmul__, __rmatmul__ = _operator("matmul"), _operator("matmul", reflected=True)
 
 
 def const_type(value: Any) -> Type:
@@ -176,7 +173,12 @@ class Emitter:
         known = atom.type.dims[axis]
         if isinstance(known, int):
             return known
+        source = self.builder.shape_source(atom)
+        if source is not None:
+            return self.size(source, axis)
         eqn = self.builder.definition(atom)
+        if eqn is not None and eqn.regions:
+            return self._region_size(eqn, atom, axis)
         rule = PRIMITIVES[eqn.op].shape if eqn is not None and eqn.op in PRIMITIVES else None
         if eqn is not None and rule is not None:
             size = rule(self, tuple(Handle(self, a) for a in eqn.args), eqn.attrs)[axis]
@@ -184,6 +186,18 @@ class Emitter:
                 return size.atom.value
             return size
         return Handle(self, self.builder.emit("dim", (atom,), (INDEX,), {"axis": axis})[0])
+
+    def _region_size(self, eqn: Eqn, out: Any, axis: int) -> Any:
+        """One size of a result of a loop or branch: that of what goes in, where it stays the same."""
+        if eqn.op in ("loop", "while"):
+            source = loop_shape(self.builder, eqn, out)
+            if source is not None:
+                self.builder.shapes[out] = source
+                return self.size(source, axis)
+        sizes = branch_sizes(self.builder, eqn, out) if eqn.op == "if" else None
+        if sizes is not None:
+            return sizes[axis].value if isinstance(sizes[axis], Const) else Handle(self, sizes[axis])
+        return Handle(self, self.builder.emit("dim", (out,), (INDEX,), {"axis": axis})[0])
 
     def dims_of(self, sizes: Sequence[Any]) -> tuple:
         """What is known of a shape given as ints and handles."""
@@ -232,6 +246,10 @@ class Emitter:
         kept = keep(*atoms) if keep else None
         if kept is None and name in ("add", "sub") and type == INDEX:
             return self._fold_offset(name, atoms)
+        if kept is None and name in _SPREADING and len(atoms) == 2:
+            narrowed = self._narrow(atoms)
+            if narrowed is not None:
+                return self(name, *narrowed, types=(type,), **attrs)
         if kept is None and name == "neg":
             inner = self.builder.definition(atoms[0])
             kept = inner.args[0] if inner is not None and inner.op == "neg" else None
@@ -240,6 +258,21 @@ class Emitter:
         if kept is None and name == "mul" and _is(atoms[0], -1.0):
             return -Handle(self, atoms[1]) if _same_kind(atoms[1].type, type) else None
         return Handle(self, kept) if kept is not None and _same_kind(kept.type, type) else None
+
+    def _narrow(self, atoms: Sequence[Atom]) -> tuple[Atom, Atom] | None:
+        """An operand that repeats one number gives way to the number, where the other has the full shape already."""
+        for k, (one, other) in enumerate(((atoms[0], atoms[1]), (atoms[1], atoms[0]))):
+            eqn = self.builder.definition(one)
+            if (
+                eqn is None
+                or eqn.op != "full"
+                or one.type.dims != other.type.dims
+                or one.type.dtype != other.type.dtype
+            ):
+                continue
+            if all(self.atom(a) == self.atom(b) for a, b in zip(eqn.args[1:], self.shape(other), strict=True)):
+                return (eqn.args[0], other) if k == 0 else (other, eqn.args[0])
+        return None
 
     def _fold_offset(self, name: str, atoms: Sequence[Atom]) -> Handle | None:
         """``(i - 1) + 1`` is ``i``: sums of an index and constants keep one constant."""
@@ -276,14 +309,13 @@ class Emitter:
     def zeros_like(self, x: Any) -> Handle:
         """A zero of the type and shape of ``x``."""
         type = self.atom(x).type
-        zero = self.zero(type.dtype)
         if isinstance(type, Scalar):
-            return self.constant(zero.atom.value, type)
-        return self("full", zero, *self.shape(x), dims=type.dims)
+            return self.constant(_zero_of(type.dtype), type)
+        return self("full", self.zero(type.dtype), *self.shape(x), dims=type.dims)
 
     def zero(self, dtype: str) -> Handle:
         """A scalar zero."""
-        return self.constant(False if dtype == "bool" else 0.0 if dtype.startswith("float") else 0, Scalar(dtype))
+        return self.constant(_zero_of(dtype), Scalar(dtype))
 
     def unsqueeze(self, x: Any, axes: Sequence[int]) -> Handle:
         """New axes of size 1 at the given positions of the result."""
@@ -343,6 +375,10 @@ class Emitter:
         return a + b
 
 
+def _zero_of(dtype: str) -> bool | int | float:
+    return False if dtype == "bool" else 0.0 if dtype.startswith("float") else 0
+
+
 def _weakness(type: Type) -> bool:
     return isinstance(type, Scalar) and type.weak
 
@@ -355,6 +391,7 @@ def _is(atom: Atom, number: float) -> bool:
     return isinstance(atom, Const) and not isinstance(atom.value, bool) and operator.eq(atom.value, number)
 
 
+_SPREADING = ("add", "sub", "mul", "div")
 _IDENTITIES = {
     "mul": lambda a, b: a if _is(b, 1.0) else b if _is(a, 1.0) else None,
     "div": lambda a, b: a if _is(b, 1.0) else None,

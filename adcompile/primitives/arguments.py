@@ -16,6 +16,7 @@ from adcompile.errors import InvalidArgument, MissingRule, ShapeMismatch, Static
 from adcompile.ir import Const, Scalar
 from adcompile.ir.types import DTYPES, FLOATS
 from adcompile.primitives.algebra import Handle
+from adcompile.primitives.scalar import ufunc_dtype
 
 FULL = ("slice", False, False, 1)
 
@@ -121,6 +122,13 @@ def as_float(op: Any, x: Any) -> Handle:
     """Integers and bools as float64; floats as they are."""
     x = firm(op, x)
     return x if x.type.dtype in FLOATS else op.cast(x, dtype="float64")
+
+
+def as_ufunc(op: Any, ufunc: np.ufunc, *args: Any) -> tuple[Handle, ...]:
+    """Arguments in the dtype that a ufunc computes in."""
+    handles = tuple(map(op.lift, args))
+    dtype = ufunc_dtype(ufunc, tuple(h.type if isinstance(h.type, Scalar) else Scalar(h.type.dtype) for h in handles))
+    return tuple(as_dtype(op, h, dtype) for h in handles)
 
 
 def is_weak(x: Handle) -> bool:

@@ -89,6 +89,9 @@ def slice_bounds(op: Any, size: Any, entry: tuple, args: Sequence[Any]) -> tuple
     given, step = list(args), entry[3]
     start = given.pop(0) if entry[1] else None
     stop = given.pop(0) if entry[2] else None
+    cut = _constant_cut(op, size, start, stop) if step == 1 else None
+    if cut is not None:
+        return cut
     low, high = (0, size) if step > 0 else (-1, size - 1)
     first = _clip(op, start, size, low, high) if start is not None else (low if step > 0 else high)
     last = _clip(op, stop, size, low, high) if stop is not None else (high if step > 0 else low)
@@ -98,6 +101,15 @@ def slice_bounds(op: Any, size: Any, entry: tuple, args: Sequence[Any]) -> tuple
     if start is None and stop is None:
         return first, count
     return first, _at_least_zero(op, count)
+
+
+def _constant_cut(op: Any, size: Any, start: Any, stop: Any) -> tuple[Any, Any] | None:
+    """``a[2:]``, ``a[1:-1]``: with a constant cut off both ends, the count has one form, so equal counts are seen."""
+    first = 0 if start is None else _static(op, start)
+    last = 0 if stop is None else _static(op, stop)
+    if isinstance(size, int) or first is None or last is None or first < 0 or (last >= 0 and stop is not None):
+        return None
+    return first, _at_least_zero(op, size - (first - last)) if first - last else size
 
 
 def _clip(op: Any, bound: Any, size: Any, low: Any, high: Any) -> Any:
@@ -145,7 +157,7 @@ def _same(types, attrs):
 def _store_vjp(op, cts, outs, args, attrs, wanted):
     """Take the cotangent of what was written, then zero it: in this order no copy is needed."""
     value = op("index", cts[0], *args[2:], **attrs) if wanted[1] else None
-    if wanted[1] and not _distinct(op, args[2:], attrs["spec"]):
+    if value is not None and not _distinct(op, args[2:], attrs["spec"]):
         value = op.where(_last_written(op, args[0], value, args[2:], attrs), value, op.zero(value.type.dtype))
     base = op("store", cts[0], op.zero(args[0].type.dtype), *args[2:], **attrs) if wanted[0] else None
     return base, value

@@ -128,8 +128,10 @@ def pow_(op, base, exp, mod=None):
 
 @expansion(operator.pos)
 def positive(op, x):
-    """``+x``: a bool becomes an int."""
+    """``+x``: a bool becomes an int, an array is copied."""
     x = op.lift(x)
+    if x.rank:
+        return op.copy(x)
     return python_int(op, x) if is_weak(x) and x.type.dtype == "bool" else x
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from adcompile.errors import InvalidArgument
+from adcompile.ir.types import DTYPES
 from adcompile.primitives import (
     numpy_creation,
     numpy_elementwise,
@@ -123,10 +124,11 @@ ATTRIBUTES: dict[str, Callable[[Any, Handle], Any]] = {
 
 VIEWS: frozenset[Any] = frozenset(
     {
-        "T", "diagonal", "mT", "ravel", "real", "reshape", "squeeze", "swapaxes", "transpose",
+        "T", "conj", "conjugate", "diagonal", "mT", "ravel", "real", "reshape", "squeeze", "swapaxes", "transpose",
         np.asarray, np.asanyarray, np.ascontiguousarray, np.atleast_1d, np.atleast_2d, np.broadcast_to, np.diag,
         np.diagonal, np.expand_dims, np.flip, np.fliplr, np.flipud, np.matrix_transpose, np.moveaxis, np.permute_dims,
         np.ravel, np.real, np.reshape, np.split, np.squeeze, np.swapaxes, np.transpose,
+        *(np.dtype(name).type for name in DTYPES),
     }
 )  # fmt: skip
 """Methods, attributes and functions whose result may share memory with their first argument in NumPy."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -80,20 +80,24 @@ def arange(op, start, stop=None, step=1, dtype=None, *, device=None, like=None):
     bounds = [op.lift(b) for b in (start, stop, 1 if step is None else step)]
     kind = None if dtype is None else dtype_name(dtype)
     if any(b.type.dtype in FLOATS for b in bounds):
-        return _float_range(op, *(op.cast(b, dtype="float64", weak=True) for b in bounds), kind)
+        return _float_range(op, bounds, kind)
     first, last, stride = (size(op, b) for b in bounds)
+    if equals(stride, 0):
+        raise InvalidArgument("np.arange needs a step that is not zero")
     if isinstance(first, int) and isinstance(last, int) and isinstance(stride, int):
-        dims: tuple = (len(range(first, last, stride)),)
+        known: dict[str, Any] = {"dims": (len(range(first, last, stride)),)}
     else:
-        dims = op.dims_of((last,)) if equals(first, 0) and equals(stride, 1) else None
-    values = op("arange", first, last, stride, **({"dims": dims} if dims else {}))
+        known = {"dims": op.dims_of((last,))} if equals(first, 0) and equals(stride, 1) else {}
+    values = op("arange", first, last, stride, **known)
     return as_dtype(op, values, kind or common_dtype([firm(op, b).type for b in bounds]))
 
 
-def _float_range(op: Any, start: Handle, stop: Handle, step: Handle, dtype: str | None) -> Handle:
+def _float_range(op: Any, bounds: Sequence[Handle], dtype: str | None) -> Handle:
+    """``start + i * ((start + step) - start)``, as NumPy fills it."""
     if dtype not in (None, *FLOATS):
         raise MissingRule("np.arange of floats with an integer dtype", remedy="Use np.arange(...).astype(...).")
     dtype = dtype or "float64"
+    start, stop, step = (op.cast(b, dtype="float64", weak=True) for b in bounds)
     number = op.cast(op.ceil((stop - start) / step), dtype="int64", weak=True)
     number = max(number.atom.value, 0) if isinstance(constant_of(number), int) else op.maximum(number, 0)
     first, second = (op.cast(v, dtype=dtype) for v in (start, start + step))
@@ -145,6 +149,7 @@ def identity(op, n, dtype=None, *, like=None):
 @expansion(np.meshgrid)
 def meshgrid(op, *xi, copy=True, sparse=False, indexing="xy"):
     """``np.meshgrid``: a tuple of arrays."""
+    refuse("np.meshgrid", copy=None if copy is True else copy)
     if indexing not in ("xy", "ij"):
         raise InvalidArgument("Valid values for `indexing` are 'xy' and 'ij'.")
     vectors = [firm(op, x) for x in xi]
@@ -169,7 +174,7 @@ def _flat(op: Any, x: Handle) -> Handle:
 @expansion(np.array)
 def array_(op, object, dtype=None, *, copy=True, order="K", subok=False, ndmin=0, like=None):
     """``np.array``: a copy of an array, or the array that a nested sequence stands for."""
-    refuse("np.array", like=like, ndmin=ndmin or None)
+    refuse("np.array", like=like, ndmin=ndmin or None, copy=None if copy is True else copy)
     x = firm(op, object)
     x = x if dtype is None else as_dtype(op, x, dtype_name(dtype))
     fresh = not isinstance(object, Handle) or x.atom is not object.atom
@@ -179,7 +184,7 @@ def array_(op, object, dtype=None, *, copy=True, order="K", subok=False, ndmin=0
 @expansion(np.asarray, np.ascontiguousarray, np.asanyarray)
 def asarray(op, a, dtype=None, order=None, **options):
     """``np.asarray``."""
-    refuse("np.asarray", **{k: v for k, v in options.items() if k not in ("device", "copy")})
+    refuse("np.asarray", **options)
     x = firm(op, a)
     return x if dtype is None else as_dtype(op, x, dtype_name(dtype))
 
@@ -193,7 +198,7 @@ def copy(op, a, order="K", subok=False):
 
 def astype(op, x, dtype, order="K", casting="unsafe", subok=True, copy=True):
     """``x.astype(dtype)``."""
-    refuse("astype", casting=None if casting == "unsafe" else casting)
+    refuse("astype", casting=None if casting == "unsafe" else casting, copy=None if copy is True else copy)
     return array_(op, x, dtype)
 
 

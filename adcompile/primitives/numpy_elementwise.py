@@ -10,7 +10,7 @@ import numpy as np
 from adcompile.errors import InvalidArgument, MissingRule
 from adcompile.ir.types import FLOATS
 from adcompile.primitives.algebra import Handle
-from adcompile.primitives.arguments import as_dtype, as_float, boolean, firm, refuse, static_int
+from adcompile.primitives.arguments import as_dtype, as_float, as_ufunc, boolean, firm, refuse, static_int
 from adcompile.primitives.numpy_reductions import all_, nonzero
 from adcompile.primitives.registry import expansion
 
@@ -41,7 +41,7 @@ def clip(op, a, a_min=None, a_max=None, out=None, *, min=None, max=None):
 @expansion(np.heaviside)
 def heaviside(op, x1, x2):
     """``np.heaviside``: 0, ``x2`` or 1 by the sign."""
-    x, middle = as_float(op, x1), op.lift(x2)
+    x, middle = as_ufunc(op, np.heaviside, x1, x2)
     outside = op.where(x < 0, op.like(x, 0), op.where(x > 0, op.like(x, 1), x))
     return op.where(op.eq(x, 0), middle, outside)
 
@@ -49,6 +49,7 @@ def heaviside(op, x1, x2):
 @expansion(np.nan_to_num)
 def nan_to_num(op, x, copy=True, nan=0.0, posinf=None, neginf=None):
     """``np.nan_to_num``."""
+    refuse("np.nan_to_num", copy=None if copy is True else copy)
     x = firm(op, x)
     if x.type.dtype not in FLOATS:
         return x
@@ -68,9 +69,9 @@ def round_(op, a, decimals=0, out=None):
     refuse("np.round", out=out)
     x, places = firm(op, a), static_int(decimals, "decimals")
     if x.type.dtype not in FLOATS:
-        if places < 0 or x.type.dtype == "bool":
-            raise MissingRule(f"np.round of {x.type} is not supported", remedy="Convert to float64 first.")
-        return x
+        if places < 0:
+            raise MissingRule("np.round of integers to tens is not supported", remedy="Convert to float64 first.")
+        return op.rint(x) if x.type.dtype == "bool" else x
     if places == 0:
         return op.rint(x)
     scale = 10.0 ** abs(places)
@@ -90,7 +91,7 @@ def fix(op, x, out=None):
 @expansion(np.fabs)
 def fabs(op, x):
     """``np.fabs``: in floating point."""
-    return op.abs(as_float(op, x))
+    return op.abs(*as_ufunc(op, np.fabs, x))
 
 
 @expansion(np.positive)
@@ -108,7 +109,7 @@ def float_power(op, x1, x2):
 @expansion(np.exp2)
 def exp2(op, x):
     """``np.exp2`` as a power of two."""
-    return op.pow(2.0, as_float(op, x))
+    return op.pow(2.0, *as_ufunc(op, np.exp2, x))
 
 
 @expansion(np.divmod)
@@ -130,14 +131,14 @@ def fmod(op, x1, x2):
     return signed_like(op, x, op.strong("mod", op.abs(x), op.abs(y)))
 
 
-expansion(np.deg2rad, np.radians)(lambda op, x: as_float(op, x) * (math.pi / 180.0))
-expansion(np.rad2deg, np.degrees)(lambda op, x: as_float(op, x) * (180.0 / math.pi))
+expansion(np.deg2rad, np.radians)(lambda op, x: as_ufunc(op, np.deg2rad, x)[0] * (math.pi / 180.0))
+expansion(np.rad2deg, np.degrees)(lambda op, x: as_ufunc(op, np.rad2deg, x)[0] * (180.0 / math.pi))
 
 
 @expansion(np.logaddexp2)
 def logaddexp2(op, x1, x2):
     """``np.logaddexp2``."""
-    x, y = (as_float(op, v) * math.log(2.0) for v in (x1, x2))
+    x, y = (v * math.log(2.0) for v in as_ufunc(op, np.logaddexp2, x1, x2))
     return op.logaddexp(x, y) / math.log(2.0)
 
 

@@ -31,7 +31,7 @@ def dot(op, a, b, out=None):
     refuse("np.dot", out=out)
     a, b = op.lift(a), op.lift(b)
     if a.rank == 0 or b.rank == 0:
-        return op.strong("mul", a, b)
+        return firm(op, a) * firm(op, b)  # Python's numbers count as NumPy's here
     if b.rank <= 2:
         return a @ b
     return tensordot(op, a, b, ((a.rank - 1,), (b.rank - 2,)))
@@ -42,7 +42,7 @@ def inner(op, a, b):
     """``np.inner``: over the last axes."""
     a, b = op.lift(a), op.lift(b)
     if a.rank == 0 or b.rank == 0:
-        return op.strong("mul", a, b)
+        return firm(op, a) * firm(op, b)  # Python's numbers count as NumPy's here
     if b.rank == 1:
         return a @ b
     return tensordot(op, a, b, ((a.rank - 1,), (b.rank - 1,)))

@@ -24,6 +24,7 @@ from adcompile.primitives.arguments import (
     part,
     refuse,
     static_bool,
+    static_int,
 )
 from adcompile.primitives.array import sum_dtype
 from adcompile.primitives.numpy_creation import counter
@@ -227,7 +228,7 @@ def diff(op, a, n=1, axis=-1, prepend=None, append=None):
     refuse("np.diff", prepend=prepend, append=append)
     x = op.lift(a)
     axis = axis_of(axis, x.rank)
-    for _ in range(n):
+    for _ in range(static_int(n, "n")):
         high, low = part(op, x, axis, start=1), part(op, x, axis, stop=-1)
         x = op.ne(high, low) if x.type.dtype == "bool" else high - low
     return x

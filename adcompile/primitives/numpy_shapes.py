@@ -57,7 +57,7 @@ def ndim(op, a):
 @expansion(np.reshape)
 def reshape(op, a, shape=None, order="C", *, copy=None):
     """``np.reshape`` in C order; one size may be -1."""
-    refuse("np.reshape", order=None if order == "C" else order)
+    refuse("np.reshape", order=None if order == "C" else order, copy=copy)
     x = firm(op, a)
     wanted = list(sizes(op, shape))
     open_places = [i for i, n in enumerate(wanted) if equals(n, -1)]

@@ -1,7 +1,7 @@
-"""Primitives that look along axes: ``max``, ``min``, ``argmax``, ``argsort``, ``nonzero``, ``cumsum``, ….
+"""Primitives along axes: ``max``, ``min``, ``argmax``, ``argsort``, ``nonzero``, ``cumsum`` and more.
 
-``max`` and ``min`` reduce over a tuple of axes as ``sum`` does (`adcompile.primitives.array`); ties share the derivative
-equally. The others take one static non-negative axis.
+``max`` and ``min`` reduce over a tuple of axes as ``sum`` does (`adcompile.primitives.array`); ties share the
+derivative equally. The others take one static non-negative axis.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import numpy as np
 
 from adcompile.errors import ShapeMismatch, UnsupportedDtype
 from adcompile.ir import ANY, NOT_ONE, Array, Scalar, Type
-from adcompile.ir.types import DTYPES, FLOATS, Dim
+from adcompile.ir.types import DTYPES, FLOATS, PYTHON_INT, Dim
 from adcompile.primitives.registry import Primitive, define
 
 REAL = (-2.0, 2.0)
@@ -91,6 +91,12 @@ def by_ufunc(ufunc: np.ufunc):
     return lambda types, attrs: (result_type(ufunc_dtype(ufunc, _scalars(types)), types),)
 
 
+def _infer_pow(types: tuple[Type, ...], attrs: Mapping[str, Any]) -> tuple[Type, ...]:
+    if types[0].dtype == "bool" and not (isinstance(types[0], Scalar) and types[0].weak):
+        raise UnsupportedDtype("powers of NumPy's bools are not supported", remedy="Convert to int64 first.")
+    return by_ufunc(np.power)(types, attrs)
+
+
 def _infer_where(types: tuple[Type, ...], attrs: Mapping[str, Any]) -> tuple[Type, ...]:
     branches = _scalars(types[1:])
     weak = all(b.weak for b in branches)
@@ -127,7 +133,9 @@ def scalar(name: str, primal: Any, partials: tuple, domain: tuple, **options: An
     """Define an elementwise primitive; by default typed and spelled by the NumPy ufunc of its name."""
     ufunc = options.pop("ufunc", None) or getattr(np, name, None)
     options.setdefault("infer", by_ufunc(ufunc) if isinstance(ufunc, np.ufunc) else None)
-    options.setdefault("python", f"np.{ufunc.__name__}({', '.join(f'{{{i}}}' for i in range(len(domain)))})")
+    options.setdefault(
+        "python", f"np.{getattr(ufunc, '__name__', name)}({', '.join(f'{{{i}}}' for i in range(len(domain)))})"
+    )
     if not options.get("infix"):
         options.setdefault("scalar_python", f"math.{name}({{0}})" if len(domain) == 1 and hasattr(math, name) else "")
     callables = options.pop("callables", ())
@@ -226,6 +234,7 @@ scalar(
     ),
     (POSITIVE, REAL),
     ufunc=np.power,
+    infer=_infer_pow,
     infix=("**", 15),
     callables=(np.power,),
 )
@@ -354,6 +363,11 @@ for _name, _better in (("maximum", operator.gt), ("minimum", operator.lt)):
             lambda op, ans, x, y, better=_better: op.like(ans, _share(op, better(y, x), op.eq(x, y))),
         ),
         (REAL, REAL),
+        python=lambda texts, eqn, name=_name: (
+            f"{name[:3]}({texts[0]}, {texts[1]})"
+            if eqn.outs[0].type == PYTHON_INT
+            else f"np.{name}({texts[0]}, {texts[1]})"
+        ),
         callables=(getattr(np, _name),),
     )
 scalar(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from adcompile.primitives.arguments import as_float, axes_of, refuse
+import numpy as np
+
+from adcompile.primitives.arguments import as_float, as_ufunc, axes_of, refuse
 from adcompile.primitives.registry import lazy_expansion
 
-lazy_expansion("scipy.special:erf")(lambda op, x: op.erf(as_float(op, x)))
-lazy_expansion("scipy.special:erfc")(lambda op, x: op.erfc(as_float(op, x)))
+lazy_expansion("scipy.special:erf")(lambda op, x: op.erf(*as_ufunc(op, np.exp, x)))
+lazy_expansion("scipy.special:erfc")(lambda op, x: op.erfc(*as_ufunc(op, np.exp, x)))
 
 
 @lazy_expansion("scipy.special:expit")
@@ -18,20 +20,21 @@ def expit(op, x):
 @lazy_expansion("scipy.special:log_expit")
 def log_expit(op, x):
     """The logarithm of the logistic function."""
-    return -op.logaddexp(op.like(as_float(op, x), 0), -as_float(op, x))
+    (x,) = as_ufunc(op, np.exp, x)
+    return -op.logaddexp(op.like(x, 0), -x)
 
 
 @lazy_expansion("scipy.special:logit")
 def logit(op, x):
     """The inverse of the logistic function."""
-    x = as_float(op, x)
+    (x,) = as_ufunc(op, np.log, x)
     return op.log(x / (1.0 - x))
 
 
 @lazy_expansion("scipy.special:xlogy")
 def xlogy(op, x, y):
     """``x * log(y)``, zero where ``x`` is zero."""
-    x, y = as_float(op, x), as_float(op, y)
+    x, y = as_ufunc(op, np.logaddexp, x, y)
     zero = op.eq(x, 0)
     return op.where(zero, op.like(x, 0), x * op.log(op.where(zero, op.like(y, 1), y)))
 

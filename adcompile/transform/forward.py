@@ -6,12 +6,13 @@ values; guarantees tangents of the primal's dtype and shape, absent (None) where
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from adcompile.errors import MissingRule
 from adcompile.ir import Atom, Block, Eqn, Value, is_float
 from adcompile.ir.core import substitute
 from adcompile.primitives import PRIMITIVES, Emitter
+from adcompile.primitives.shapes import keeping_shape
 from adcompile.transform.rules import tangents_of
 
 Env = dict[Value, Atom]
@@ -119,7 +120,7 @@ def _forward_loop(op: Emitter, eqn: Eqn, env: Env, dots: dict[Value, Atom]) -> N
     inits = eqn.args[lead:]
     active = [isinstance(a, Value) and a in dots for a in inits]
     while True:
-        block, found = _forward_body(op, body, carried, active, env, dots, indexed=eqn.op == "loop")
+        block, found = _forward_body(op, body, carried, inits, active, env, dots)
         grown = [a or (f and is_float(p.type)) for a, f, p in zip(active, found, carried, strict=True)]
         if grown == active:
             break
@@ -132,15 +133,34 @@ def _forward_loop(op: Emitter, eqn: Eqn, env: Env, dots: dict[Value, Atom]) -> N
     _bind(eqn, outs, active, env, dots)
 
 
+def steady_shapes(
+    op: Emitter, body: Block, carried: Sequence[Value], inits: Sequence[Atom], env: Env, renamed: Mapping[Value, Value]
+) -> dict[Value, Atom]:
+    """For each carried array that keeps its shape: its new parameter, and the start value whose shape it has."""
+    starts = [read(env, a) for a in inits]
+    copy = substitute(Block((), body.eqns, body.results), {**env, **renamed})
+    kept = keeping_shape(op.builder, starts, [renamed[p] for p in carried], copy)
+    return {renamed[carried[k]]: starts[k] for k in sorted(kept)}
+
+
 def _forward_body(
-    op: Emitter, body: Block, carried: Sequence[Value], active: Sequence[bool], env: Env, dots: dict, indexed: bool
+    op: Emitter,
+    body: Block,
+    carried: Sequence[Value],
+    inits: Sequence[Atom],
+    active: Sequence[bool],
+    env: Env,
+    dots: dict[Value, Atom],
 ) -> tuple[Block, list[bool]]:
     """The body with tangents of the active carried values; and which results turned out to vary."""
     inner = Emitter(op.builder.child())
     params = [Value(p.type, p.name) for p in body.params]
+    inside_of = dict(zip(body.params, params, strict=True))
+    inner.builder.shapes.update(steady_shapes(op, body, carried, inits, env, inside_of))
     varied = [p for p, a in zip(carried, active, strict=True) if a]
     extra = [Value(p.type, f"{p.name}_dot" if p.name else "") for p in varied]
-    inside = {**env, **dict(zip(body.params, params, strict=True))}
+    inner.builder.shapes.update(zip(extra, (inside_of[p] for p in varied), strict=True))
+    inside = {**env, **inside_of}
     primals, tangents = forward(inner, body, inside, {**dots, **dict(zip(varied, extra, strict=True))})
     results = [*primals, *_filled(inner, primals, tangents, active)]
     return inner.builder.block([*params, *extra], results), [t is not None for t in tangents]
@@ -163,17 +183,35 @@ def _forward_custom_jvp(op: Emitter, eqn: Eqn, env: Env, dots: dict[Value, Atom]
         return
     floats = [k for k, a in enumerate(args) if is_float(a.type)]
     seeds = [op.zeros_like(op.handle(args[k])).atom if given[k] is None else given[k] for k in floats]
+    require_rule(eqn)
     rule = eqn.regions[1]
     results, _ = forward(op, rule, _params(rule, [*args, *seeds], env), {})
     _bind_primals(eqn, results[: len(eqn.outs)], env)
     varied = [o for o in eqn.outs if is_float(o.type)]
     for out, tangent in zip(varied, results[len(eqn.outs) :], strict=True):
         if isinstance(tangent, Value):
+            check_sizes(op, tangent, env[out], f"the tangent that the rule of {eqn.attrs['name']} returns")
             dots[out] = tangent
 
 
+def require_rule(eqn: Eqn) -> None:
+    """Refuse a call inside its own rule that was traced without the rule, so that tracing ends."""
+    if len(eqn.regions) == 1:
+        raise MissingRule(
+            f"the rule of {eqn.attrs['name']} calls {eqn.attrs['name']}, and was nested as often as it may be",
+            eqn.loc,
+            "Write the derivatives of that order out in the rule.",
+        )
+
+
+def check_sizes(op: Emitter, given: Atom, like: Atom, what: str) -> None:
+    """Emit run-time checks that what a user's rule returned has the shape of what it belongs to."""
+    for axis in range(like.type.rank):
+        op.check_same(op.size(given, axis), op.size(like, axis), f"{what} has another shape")
+
+
 def _forward_custom_vjp(op: Emitter, eqn: Eqn, env: Env, dots: dict[Value, Atom]) -> None:
-    """A function with a reverse rule only: its own equations give the tangent."""
+    """A function with a reverse rule only has no tangent."""
     if any(isinstance(a, Value) and a in dots for a in eqn.args):
         raise MissingRule(
             "a function with a custom_vjp rule has no forward rule",

@@ -39,7 +39,8 @@ class Residuals:
         self.recomputed, self.recorded = self._divide(needed, inside)
         self.tape_inits = [self._tape(v).atom for v in self.recorded]
         self.tape_params = [
-            Value(t.type, v.name and f"{v.name}_tape") for t, v in zip(self.tape_inits, self.recorded, strict=True)
+            Value(t.type, f"{v.name}_tape" if v.name else "tape")
+            for t, v in zip(self.tape_inits, self.recorded, strict=True)
         ]
         place = self._iteration(forward, params[0]) if self.recorded else None
         self.tape_results = [
@@ -102,9 +103,8 @@ class Residuals:
             return self._refuse(atom)
         if eqn is None:
             return atom
-        if eqn.op == "dim" and eqn.args[0] in self.params:
-            init = self.inits[self.params.index(eqn.args[0]) - 1]
-            return self.outer.atom(self.outer.size(init, eqn.attrs["axis"]))
+        if eqn.op == "dim" and eqn.args[0] not in self.forward.builder.definitions and eqn.args[0] not in self.params:
+            return self.outer.atom(self.outer.size(eqn.args[0], eqn.attrs["axis"]))
         if eqn.regions or not PRIMITIVES[eqn.op].elementwise:
             return self._refuse(atom)
         return self.outer(eqn.op, *(self._hoisted(a) for a in eqn.args), **eqn.attrs).atom

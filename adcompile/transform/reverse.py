@@ -17,7 +17,16 @@ from adcompile.ir.builder import Builder
 from adcompile.ir.core import substitute
 from adcompile.primitives import Emitter
 from adcompile.primitives.indexing import trip_count
-from adcompile.transform.forward import Env, emit_copy, emit_whole, name_after, read
+from adcompile.transform.forward import (
+    Env,
+    check_sizes,
+    emit_copy,
+    emit_whole,
+    name_after,
+    read,
+    require_rule,
+    steady_shapes,
+)
 from adcompile.transform.residuals import Residuals
 from adcompile.transform.rules import cotangents_of
 
@@ -127,10 +136,16 @@ def _captured(blocks: Sequence[Block], env: Env, varied: set[Value]) -> list[Val
 
 
 def _reverse_region(
-    parent: Builder, swept: Sweep, seeds: Mapping[int, Value], captured: Sequence[Value], starts: Sequence[Atom | None]
+    parent: Builder,
+    swept: Sweep,
+    seeds: Mapping[int, Value],
+    captured: Sequence[Value],
+    starts: Sequence[Atom | None],
+    alike: Mapping[Value, Atom],
 ) -> tuple[Emitter, list[Atom | None]]:
     """Emit a region's reverse sweep on its own; the cotangents it leaves for ``captured``."""
     op = Emitter(Builder(parent))
+    op.builder.shapes.update(alike)
     bars: Bars = {v: s for v, s in zip(captured, starts, strict=True) if s is not None}
     for position, seed in seeds.items():
         accumulate(op, bars, swept.results[position], seed)
@@ -147,7 +162,7 @@ def _sweep_if(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> Step | Non
     predicate = read(env, eqn.args[0])
     captured = _captured(eqn.regions, env, varied)
     seeds = {k: Value(eqn.outs[k].type, f"{eqn.outs[k].name}_bar" if eqn.outs[k].name else "") for k in active}
-    reverse = [_reverse_region(op.builder, s, seeds, captured, [None] * len(captured)) for s in swept] if active else []
+    reverse = [_reverse_region(op.builder, s, seeds, captured, [None] * len(captured), {}) for s in swept] if active else []
     blocks = _close_branches(reverse, captured)
     residuals = [_residuals(b, o.builder) for b, o in zip(blocks, inner, strict=False)]
     slots = [v for group in residuals for v in group]
@@ -216,15 +231,20 @@ def _sweep_loop(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> Step | N
         return emit_whole(op, eqn, env)
     inner = Emitter(op.builder.child())
     params = tuple(Value(p.type, p.name) for p in body.params)
+    renamed = dict(zip(body.params, params, strict=True))
+    steady = steady_shapes(op, body, body.params[1:], eqn.args[3:], env, renamed)
+    inner.builder.shapes.update(steady)
     varied.update(params[1 + k] for k in active)
-    swept = sweep(inner, body, {**env, **dict(zip(body.params, params, strict=True))}, varied)
+    swept = sweep(inner, body, {**env, **renamed}, varied)
     captured = _captured([body], env, varied)
 
     seeds = {k: Value(params[1 + k].type, _bar(params[1 + k])) for k in active}
     sums = [Value(v.type, _bar(v)) for v in captured]
     watched = [*(params[1 + k] for k in active), *captured]
     starts: list[Atom | None] = [None] * len(active) + list(sums)
-    reverse, found = _reverse_region(op.builder, swept, seeds, watched, starts)
+    alike = {seed: steady[params[1 + k]] for k, seed in seeds.items() if params[1 + k] in steady}
+    alike |= steady | dict(zip(sums, captured, strict=True))
+    reverse, found = _reverse_region(op.builder, swept, seeds, watched, starts, alike)
     results = [
         reverse.zeros_like(reverse.handle(v)).atom if c is None else c for v, c in zip(watched, found, strict=True)
     ]
@@ -313,6 +333,7 @@ def _sweep_custom_vjp(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> St
     args = [read(env, a) for a in eqn.args]
     if not any(varies(a, varied) for a in args):
         return emit_whole(op, eqn, env)
+    require_rule(eqn)
     _, forward, back_block = eqn.regions
     swept = sweep(op, forward, {**env, **dict(zip(forward.params, args, strict=True))}, set())
     outs = swept.results[: len(eqn.outs)]
@@ -328,8 +349,9 @@ def _sweep_custom_vjp(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> St
         cotangents = [op.zeros_like(op.handle(o)).atom if g is None else g for o, g in zip(floats, given, strict=True)]
         inside = {**env, **dict(zip(back_block.params, [*kept, *cotangents], strict=True))}
         found = sweep(op, back_block, inside, set()).results
-        for arg, cotangent in zip([a for a in args if is_float(a.type)], found, strict=True):
+        for arg, cotangent in zip([args[k] for k in eqn.attrs["cotangents"]], found, strict=True):
             if varies(arg, varied):
+                check_sizes(op, cotangent, arg, f"the cotangent that the rule of {eqn.attrs['name']} returns")
                 accumulate(op, bars, arg, op.match(op.handle(cotangent), arg.type, arg).atom)
 
     return Step(eqn, back)
@@ -349,9 +371,10 @@ def _sweep_custom_jvp(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> St
     args = [read(env, a) for a in eqn.args]
     if not any(varies(a, varied) for a in args):
         return emit_whole(op, eqn, env)
-    primal, rule = eqn.regions
-    results = sweep(op, primal, {**env, **dict(zip(primal.params, args, strict=True))}, set()).results
-    outs = _renewed(op, eqn, results, env)
+    require_rule(eqn)
+    _, rule = eqn.regions
+    emit_whole(op, eqn, env)
+    outs = [env[o] for o in eqn.outs]
     varied.update(o for o in outs if isinstance(o, Value) and is_float(o.type))
     floats = [o for o in outs if is_float(o.type)]
     inputs = [a for a in args if is_float(a.type)]
@@ -364,7 +387,9 @@ def _sweep_custom_jvp(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> St
         inside = {**env, **dict(zip(rule.params, [*args, *tangents], strict=True))}
         swept = sweep(op, rule, inside, {t for t in tangents if isinstance(t, Value)})
         inner: Bars = {}
-        for result, cotangent in zip(swept.results[len(outs) :], given, strict=True):
+        for result, out, cotangent in zip(swept.results[len(outs) :], floats, given, strict=True):
+            if isinstance(result, Value):
+                check_sizes(op, result, out, f"the tangent that the rule of {eqn.attrs['name']} returns")
             accumulate(op, inner, result, cotangent)
         backward(op, swept.steps, inner)
         for arg, tangent in zip(inputs, tangents, strict=True):

@@ -14,9 +14,12 @@ from adcompile.errors import InvalidTrace, MissingRule, ShapeMismatch
 from adcompile.ir import ANY, NOT_ONE, Array, Const, Scalar, Trace, Value
 from adcompile.ir.builder import Builder
 from adcompile.ir.types import DTYPES, INDEX, PYTHON_BOOL, PYTHON_FLOAT, PYTHON_INT
+from adcompile.lower import lower
 from adcompile.primitives import Emitter
 from adcompile.primitives.evaluate import run
 from adcompile.source import SourceLoc
+from tests.lower.programs import PROGRAMS
+from tests.lower.programs import build as build_array_program
 
 VECTOR = Array("float64", (ANY,))
 MATRIX = Array("float64", (ANY, ANY))
@@ -93,7 +96,9 @@ def empty(op, *sizes, dtype="float64"):
 def mapped(op, x, function):
     """A new vector, ``function`` of every element of ``x``."""
     n = op.size(x, 0)
-    (y,) = loop(op, 0, n, 1, [empty(op, n, dtype=x.type.dtype)], lambda op, i, y: put(op, y, function(op, at(op, x, i)), i))
+    (y,) = loop(
+        op, 0, n, 1, [empty(op, n, dtype=x.type.dtype)], lambda op, i, y: put(op, y, function(op, at(op, x, i)), i)
+    )
     return y
 
 
@@ -124,15 +129,87 @@ EDGES = {
     "u": [0, 1, 2, 3, 7, 63, 100, 255],
     "b": [False, True],
 }
-UNARY = (
-    "neg square reciprocal exp expm1 log log1p log2 log10 sqrt cbrt sin cos tan arcsin arccos arctan arcsinh arccosh "
-    "arctanh sinh cosh tanh erf erfc abs sign floor ceil trunc rint logical_not isnan isinf isfinite stop_gradient"
-).split()
-BINARY = (
-    "add sub mul div floordiv mod pow logaddexp hypot arctan2 maximum minimum lt le gt ge eq ne logical_and logical_or "
-    "bitand bitor bitxor lshift rshift"
-).split()
-FLOAT_ONLY = set(UNARY) - set("neg square abs sign floor ceil trunc logical_not isnan isinf isfinite stop_gradient".split())
+UNARY = [
+    "neg",
+    "square",
+    "reciprocal",
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "sqrt",
+    "cbrt",
+    "sin",
+    "cos",
+    "tan",
+    "arcsin",
+    "arccos",
+    "arctan",
+    "arcsinh",
+    "arccosh",
+    "arctanh",
+    "sinh",
+    "cosh",
+    "tanh",
+    "erf",
+    "erfc",
+    "abs",
+    "sign",
+    "floor",
+    "ceil",
+    "trunc",
+    "rint",
+    "logical_not",
+    "isnan",
+    "isinf",
+    "isfinite",
+    "stop_gradient",
+]
+BINARY = [
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "floordiv",
+    "mod",
+    "pow",
+    "logaddexp",
+    "hypot",
+    "arctan2",
+    "maximum",
+    "minimum",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "eq",
+    "ne",
+    "logical_and",
+    "logical_or",
+    "bitand",
+    "bitor",
+    "bitxor",
+    "lshift",
+    "rshift",
+]
+FLOAT_ONLY = set(UNARY) - set(
+    [
+        "neg",
+        "square",
+        "abs",
+        "sign",
+        "floor",
+        "ceil",
+        "trunc",
+        "logical_not",
+        "isnan",
+        "isinf",
+        "isfinite",
+        "stop_gradient",
+    ]
+)
 FLOAT_ONLY |= {"div", "logaddexp", "hypot", "arctan2"}
 INTEGER_ONLY = {"bitand", "bitor", "bitxor", "lshift", "rshift"}
 NOT_BOOL = {"neg", "sub", "sign", "stop_gradient", "floordiv", "mod", "pow", "lshift", "rshift"}
@@ -191,13 +268,17 @@ def test_casts(source):
 
 
 def test_constants_take_the_dtype_of_the_operation():
-    trace = build([Scalar("float32")], lambda op, x: (2.0 * x, x**2, x + 0.1, op.maximum(x, 0), x > 1, op.where(x > 0, x, 0.0)))
+    trace = build(
+        [Scalar("float32")], lambda op, x: (2.0 * x, x**2, x + 0.1, op.maximum(x, 0), x > 1, op.where(x > 0, x, 0.0))
+    )
     check(trace, np.float32(1.7), rtol=1e-7)
     check(trace, np.float32(-1.7), rtol=1e-7)
 
 
 def test_python_scalars_come_back_as_python_scalars():
-    trace = build([PYTHON_FLOAT, PYTHON_INT, PYTHON_BOOL], lambda op, x, n, b: (x * n, n * n, x > 1.0, op.logical_not(b)))
+    trace = build(
+        [PYTHON_FLOAT, PYTHON_INT, PYTHON_BOOL], lambda op, x, n, b: (x * n, n * n, x > 1.0, op.logical_not(b))
+    )
     check(trace, 2.5, -7, True)
     check(trace, 0.5, 2**20, False)
 
@@ -213,15 +294,21 @@ def test_a_negative_integer_exponent_raises():
 
 
 def test_an_argument_of_another_type_is_not_implemented():
-    call = llvm.compile(build([PYTHON_FLOAT, Scalar("float32"), Array("float64", (3, NOT_ONE))], lambda op, x, y, a: (x + at(op, a, 0, 0), y))).call
+    call = llvm.compile(
+        build(
+            [PYTHON_FLOAT, Scalar("float32"), Array("float64", (3, NOT_ONE))],
+            lambda op, x, y, a: (x + at(op, a, 0, 0), y),
+        )
+    ).call
     good = (1.0, np.float32(2.0), np.ones((3, 2)))
     assert call(*good) == (2.0, 2.0)
     bad = {
         0: [1, True, np.float64(1.0), "x", None],
         1: [2.0, np.float64(2.0), np.array(2.0, "float32")],
         2: [
-            np.ones((2, 2)), np.ones((3, 1)), np.ones((3, 2), "float32"), np.ones((2, 3)).T, np.ones(3), np.ones((3, 4))[:, ::2],
-            np.ones((3, 2)).view(np.matrix), np.ones((3, 2), ">f8"), [[1.0, 1.0]] * 3,
+            np.ones((2, 2)), np.ones((3, 1)), np.ones((3, 2), "float32"), np.ones((2, 3)).T, np.ones(3),
+            np.ones((3, 4))[:, ::2],
+                        np.ones((3, 2)).view(np.matrix), np.ones((3, 2), ">f8"), [[1.0, 1.0]] * 3,
         ],
     }  # fmt: skip
     for position, values in bad.items():
@@ -258,7 +345,10 @@ def test_results_are_ordinary_arrays():
 
 @pytest.mark.parametrize("types", [(PYTHON_FLOAT,), (VECTOR, Scalar("int32"), PYTHON_INT)])
 def test_references_are_balanced(types):
-    trace = build(types, lambda op, x, *rest: (mapped(op, x, lambda op, v: v + 1.0) if isinstance(x.type, Array) else x + 1.0, *rest))
+    trace = build(
+        types,
+        lambda op, x, *rest: (mapped(op, x, lambda op, v: v + 1.0) if isinstance(x.type, Array) else x + 1.0, *rest),
+    )
     call = llvm.compile(trace).call
     values = [1e300, np.arange(1000.0), np.int32(12345), 10**15]
     args = [values[0]] if len(types) == 1 else values[1:]
@@ -308,7 +398,14 @@ def test_matrix_loops_and_reductions():
         n, m = op.shape(a)
 
         def row(op, i, y):
-            (s,) = loop(op, 0, m, 1, [op.constant(0.0, Scalar("float64"))], lambda op, j, s: s + at(op, a, i, j) * at(op, a, i, j))
+            (s,) = loop(
+                op,
+                0,
+                m,
+                1,
+                [op.constant(0.0, Scalar("float64"))],
+                lambda op, j, s: s + at(op, a, i, j) * at(op, a, i, j),
+            )
             return put(op, y, s, i)
 
         return loop(op, 0, n, 1, [empty(op, n)], row)
@@ -320,7 +417,9 @@ def test_matrix_loops_and_reductions():
 
 def test_accumulate_adds_repeated_subscripts():
     def histogram(op, x, k):
-        return loop(op, 0, op.size(x, 0), 1, [op("copy", x)], lambda op, i, y: add_at(op, y, at(op, x, i), at(op, k, i)))
+        return loop(
+            op, 0, op.size(x, 0), 1, [op("copy", x)], lambda op, i, y: add_at(op, y, at(op, x, i), at(op, k, i))
+        )
 
     trace = build([VECTOR, Array("int32", (ANY,))], histogram)
     check(trace, np.arange(6.0), np.array([0, 0, 3, 3, 3, 5], "int32"))
@@ -331,7 +430,9 @@ def swap_loop(op, x, steps):
     n = op.size(x, 0)
 
     def step(op, t, u, v):
-        (v,) = loop(op, 1, n - 1, 1, [v], lambda op, i, v: put(op, v, at(op, u, i - 1) + at(op, u, i + 1) - at(op, v, i), i))
+        (v,) = loop(
+            op, 1, n - 1, 1, [v], lambda op, i, v: put(op, v, at(op, u, i - 1) + at(op, u, i + 1) - at(op, v, i), i)
+        )
         return v, u
 
     return loop(op, 0, steps, 1, [op("copy", x), op("copy", x)], step)
@@ -447,7 +548,10 @@ for _ in range(100):
         pass
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
-    code = code.replace("call(x, 3)\nbefore", "failing = llvm.compile(build([VECTOR], failing_after_allocation)).call\ncall(x, 3)\nbefore")
+    code = code.replace(
+        "call(x, 3)\nbefore",
+        "failing = llvm.compile(build([VECTOR], failing_after_allocation)).call\ncall(x, 3)\nbefore",
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
     assert int(done.stdout) < 20_000, "kilobytes"
 
@@ -521,7 +625,29 @@ def test_gemm(dtype, trans, accumulate):
         args = [(rng.normal(size=s) * 10).astype(dtype) for s in shapes]
         expected = run(trace, args)[0]
         got = llvm.compile(trace).call(*args)[0]
-        np.testing.assert_allclose(got, expected, rtol=1e-4 if dtype == "float32" else 1e-10, atol=1e-3 if dtype == "float32" else 1e-9)
+        np.testing.assert_allclose(
+            got, expected, rtol=1e-4 if dtype == "float32" else 1e-10, atol=1e-3 if dtype == "float32" else 1e-9
+        )
+
+
+def test_fastmath_keeps_nan_and_inf():
+    def program(op, x, y):
+        (s,) = loop(op, 0, op.size(x, 0), 1, [op.constant(0.0, Scalar("float64"))], lambda op, i, s: s + at(op, x, i))
+        return (
+            s,
+            op.isnan(y),
+            op.isinf(y),
+            op.where(op.isfinite(y), y, 0.0),
+            mapped(op, x, lambda op, v: op.tanh(v) / v),
+        )
+
+    call = llvm.compile(build([VECTOR, Scalar("float64")], program), fastmath=True).call
+    x = np.linspace(1.0, 2.0, 101)
+    for y in (1.5, np.inf, np.nan):
+        s, nan, inf, finite, ratio = call(x, np.float64(y))
+        np.testing.assert_allclose(s, x.sum(), rtol=1e-14)
+        np.testing.assert_allclose(ratio, np.tanh(x) / x, rtol=1e-14)
+        assert (nan, inf, finite) == (np.isnan(y), np.isinf(y), y if np.isfinite(y) else 0.0)
 
 
 # -- compilation ----------------------------------------------------------------------------------------------------
@@ -575,3 +701,20 @@ def test_an_unwritable_cache_is_a_warning(tmp_path, monkeypatch):
 def test_importing_adcompile_does_not_import_llvmlite():
     code = "import sys, adcompile.backend.llvm; assert 'llvmlite' not in sys.modules and 'scipy' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# -- lowered programs -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_lowered_programs(name, dtype):
+    program = PROGRAMS[name]
+    array = build_array_program(program.types(dtype), program.body, name)
+    values = program.values(dtype)
+    expected = run(array, values)
+    found = llvm.compile(lower(array)).call(*values)
+    tolerance = {"rtol": 2e-5, "atol": 2e-6} if dtype == "float32" else {"rtol": 1e-12, "atol": 1e-13}
+    for one, two in zip(found, expected, strict=True):
+        assert np.asarray(one).dtype == np.asarray(two).dtype
+        np.testing.assert_allclose(one, two, equal_nan=True, **tolerance)

@@ -11,7 +11,26 @@ from tests.backend.test_llvm import at, build, empty, loop, mapped, put
 
 LIMIT = 2.0
 UNARY = [name for name in vecmath.FUNCTIONS if name != "logaddexp"]
-SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 0.5, -0.5, 2.0, 1e-5, -1e-5, 700.0, 710.0, -745.2, 88.7, 89.4, -103.9]
+SPECIAL = [
+    0.0,
+    -0.0,
+    np.inf,
+    -np.inf,
+    np.nan,
+    1.0,
+    -1.0,
+    0.5,
+    -0.5,
+    2.0,
+    1e-5,
+    -1e-5,
+    700.0,
+    710.0,
+    -745.2,
+    88.7,
+    89.4,
+    -103.9,
+]
 
 
 def compiled(name, dtype):
@@ -34,8 +53,12 @@ def _binary(name):
 def samples(dtype, count, rng):
     """Numbers of every magnitude, the usual range more densely, special values and their neighbours."""
     info = np.finfo(dtype)
-    bits = rng.integers(0, 2 ** (8 * np.dtype(dtype).itemsize), count, dtype="u8").astype(f"u{np.dtype(dtype).itemsize}")
-    special = np.array([*SPECIAL, info.max, info.tiny, info.smallest_subnormal, -info.smallest_subnormal, info.tiny * 0.7], dtype)
+    bits = rng.integers(0, 2 ** (8 * np.dtype(dtype).itemsize), count, dtype="u8").astype(
+        f"u{np.dtype(dtype).itemsize}"
+    )
+    special = np.array(
+        [*SPECIAL, info.max, info.tiny, info.smallest_subnormal, -info.smallest_subnormal, info.tiny * 0.7], dtype
+    )
     with np.errstate(all="ignore"):
         near = np.concatenate([special, np.nextafter(special, dtype(np.inf)), np.nextafter(special, dtype(-np.inf))])
         steps = [rng.uniform(-s, s, count).astype(dtype) for s in (0.1, 1.0, 3.0, 30.0, 800.0, 1e5, 1e15)]
@@ -107,7 +130,10 @@ def test_logaddexp_is_as_good_as_numpys(dtype):
     rng = np.random.default_rng(3)
     special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, 800.0, -800.0])
     x, y = (a.ravel() for a in np.meshgrid(special, special))
-    x, y = np.append(x, rng.normal(size=20_000) * 30).astype(dtype), np.append(y, rng.normal(size=20_000) * 30).astype(dtype)
+    x, y = (
+        np.append(x, rng.normal(size=20_000) * 30).astype(dtype),
+        np.append(y, rng.normal(size=20_000) * 30).astype(dtype),
+    )
     with np.errstate(all="ignore"):
         expected = np.logaddexp(x.astype("longdouble"), y.astype("longdouble")).astype(dtype)
     eps = np.finfo(dtype).eps

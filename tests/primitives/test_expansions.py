@@ -312,6 +312,8 @@ REFUSED = [
     (np.add, (V, V, V), {}, MissingRule, "out="),
     (np.sum, (V,), {"axis": 1}, ShapeMismatch, "axis 1 is out of bounds"),
     (np.sum, (M,), {"axis": (0, 0)}, ShapeMismatch, "repeated axis"),
+    (np.array, (V,), {"copy": False}, MissingRule, "copy="),
+    (np.reshape, (V, 5), {"copy": True}, MissingRule, "copy="),
     (np.zeros, (3, np.complex128), {}, UnsupportedDtype, "complex128"),
     (np.zeros, (3, np.float16), {}, UnsupportedDtype, "float16"),
     (np.exp, (B,), {}, UnsupportedDtype, "float16"),
@@ -384,3 +386,81 @@ def test_attributes():
     compare(ATTRIBUTES["shape"], T.shape, (T,))
     compare(ATTRIBUTES["size"], T.size, (T,))
     compare(ATTRIBUTES["mT"], T.mT, (T,))
+
+
+DTYPES = ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64"]
+ANY_PAIR = [
+    np.add, np.multiply, np.divide, np.maximum, np.equal, np.less, np.where, np.power, np.floor_divide, np.mod,
+    np.concatenate, np.dot,
+    np.clip, np.outer, operator.add, operator.mul, operator.truediv, np.arctan2, np.hypot, np.stack, np.array,
+]  # fmt: skip
+ANY_ONE = [
+    np.sum, np.prod, np.mean, np.var, np.max, np.any, np.all, np.cumsum, np.cumprod, np.argmax, np.sign, np.square,
+    np.abs, np.round, np.sqrt,
+    np.exp, np.linalg.norm, np.diff, np.trace, np.zeros_like, np.sort, np.nonzero, np.diag, np.tril, np.rint,
+    np.floor, np.isnan, np.ptp,
+    np.count_nonzero, np.fabs, np.trapezoid, np.einsum, builtins.sum, operator.neg, operator.abs, np.float32,
+    np.float64,
+]  # fmt: skip
+
+
+def applied(function, rule, x, args):
+    """A function and its rule with the arguments that it needs around the values under test."""
+    if function is np.where:
+        return (x[0] > 0, *args)
+    if function in (np.concatenate, np.stack, np.array):
+        return (tuple(args),)
+    if function is np.clip:
+        return (args[0], args[1], None)
+    if function is np.einsum:
+        return ("ij->i", *args)
+    return args
+
+
+def check_dtypes(function, args):
+    rule = find(function)
+    given = applied(function, rule, args, args)
+    with np.errstate(all="ignore"):
+        try:
+            expected = function(*given)
+        except (TypeError, ValueError):
+            return
+        power_of_bools = function is np.power and args[0].dtype == bool
+        if power_of_bools or any(np.asarray(e).dtype == np.float16 for e in flat(expected)):
+            with pytest.raises(UnsupportedDtype):
+                compare(rule, expected, given)
+            return
+        compare(rule, expected, given)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("function", ANY_PAIR, ids=lambda u: u.__name__)
+def test_every_pair_of_dtypes(function, dtype):
+    x = np.array([1, 2, 3]).astype(dtype)
+    for other in DTYPES:
+        check_dtypes(function, (x, np.array([3, 1, 2]).astype(other)))
+        if function is not np.concatenate:
+            check_dtypes(function, (x[0], np.array([3, 1, 2]).astype(other)[1]))
+    if function not in (np.concatenate, np.stack, np.array):
+        for number in (2, 0.5, k, f, t):
+            expected_number = plain(number)
+            check_number(function, x, number, expected_number)
+
+
+def check_number(function, x, number, value):
+    """A Python number beside an array."""
+    rule = find(function)
+    with np.errstate(all="ignore"):
+        try:
+            expected = function(*applied(function, rule, (x,), (x, value)))
+        except (TypeError, OverflowError, ValueError):
+            return
+        if np.asarray(expected).dtype != np.float16 and (function is not np.power or x.dtype != bool):
+            compare(rule, expected, applied(function, rule, (x,), (x, number)))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("function", ANY_ONE, ids=lambda u: u.__name__)
+def test_every_dtype(function, dtype):
+    x = np.array([[1, 0, 3], [2, 4, 2], [0, 1, 1]]).astype(dtype)
+    check_dtypes(function, (x,))

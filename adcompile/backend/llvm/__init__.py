@@ -83,7 +83,7 @@ def compile(trace: Trace, *, fastmath: bool = False, cache: bool = True, bare: b
     text, names, failures = _emit(trace, fastmath, bare)
     library = engine.load(engine.object_code(text, _has_loops(trace), cache), (_ENTRY, _TABLE))
     fail = _failing(failures)
-    engine.fill(library[_TABLE], [addresses.find(name, fail) for name in names])
+    engine.fill(library[_TABLE], [addresses.find(name, fail, cache) for name in names])
     return Compiled(_function(trace.name, library[_ENTRY], (library, fail)), trace, text)
 
 

@@ -37,8 +37,8 @@ _OBJECTS: dict[str, Any] = {
 }
 
 
-def find(name: str, fail: Callable[..., None]) -> int:
-    """The address of a name of the table; ``fail`` is the module's own function that raises."""
+def find(name: str, fail: Callable[..., None], cache: bool) -> int:
+    """The address of a name of the table; ``fail`` is the function that raises, ``cache`` as in `compile`."""
     if name == "fail":
         return id(fail)
     if name in _OBJECTS:
@@ -47,6 +47,8 @@ def find(name: str, fail: Callable[..., None]) -> int:
         return id(np.dtype(name[7:]).type)
     if name.startswith("dtype "):
         return id(np.dtype(name[6:]))
+    if name.startswith("adcompile_"):
+        return engine.runtime_addresses(cache)[name]
     return _function(name)
 
 
@@ -56,8 +58,6 @@ def _function(name: str) -> int:
         return _array_api()[_ARRAY_API[name]]
     if name == "memory handler":
         return ctypes.c_void_p.from_address(_array_api()[_DEFAULT_HANDLER]).value or 0
-    if name.startswith("adcompile_"):
-        return engine.runtime_addresses()[name]
     if name.startswith("blas "):
         return blas.address(name[5:])
     return ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0

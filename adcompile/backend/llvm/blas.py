@@ -6,7 +6,12 @@ A row-major C = A B is a column-major Cᵀ = Bᵀ Aᵀ: BLAS is called with its 
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING
+import functools
+import importlib.machinery
+import importlib.util
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from adcompile.backend.llvm import scalars
 from adcompile.backend.llvm.code import BYTES, LLVM, SUFFIX, Code, literal, memory_type
@@ -16,7 +21,7 @@ from adcompile.ir import Eqn
 if TYPE_CHECKING:
     from adcompile.backend.llvm.emit import Kernel
 
-SMALL = 512
+SMALL = 32
 """Products with at most this many multiplications are cheaper as loops than as a call."""
 
 ROUTINES = {"float64": "dgemm", "float32": "sgemm"}
@@ -24,13 +29,25 @@ ROUTINES = {"float64": "dgemm", "float32": "sgemm"}
 
 def address(name: str) -> int:
     """The address of a BLAS routine in the library that SciPy carries."""
-    from scipy.linalg import cython_blas
-
-    capsule = cython_blas.__pyx_capi__[name]
+    capsule = _library().__pyx_capi__[name]
     get_name, get_pointer = ctypes.pythonapi.PyCapsule_GetName, ctypes.pythonapi.PyCapsule_GetPointer
     get_name.restype, get_name.argtypes = ctypes.c_char_p, [ctypes.py_object]
     get_pointer.restype, get_pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
     return get_pointer(capsule, get_name(capsule))
+
+
+@functools.cache
+def _library() -> Any:
+    """SciPy's BLAS module alone: the package around it (scipy.linalg) takes eight times as long to import."""
+    if "scipy.linalg.cython_blas" not in sys.modules and (package := importlib.util.find_spec("scipy")):
+        loaders = (importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES)
+        for folder in package.submodule_search_locations or ():
+            spec = importlib.machinery.FileFinder(str(Path(folder) / "linalg"), loaders).find_spec("cython_blas")
+            if spec and spec.loader:
+                module = importlib.util.module_from_spec(spec)
+                spec.loader.exec_module(module)
+                return module
+    return importlib.import_module("scipy.linalg.cython_blas")
 
 
 def _gemm(kernel: Kernel, eqn: Eqn) -> list[Operand]:

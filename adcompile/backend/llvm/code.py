@@ -62,6 +62,7 @@ class Module:
         self.addresses: dict[str, int] = {}
         self.metadata: list[str] = []
         self.nodes: dict[str, str] = {}
+        self.used: list[str] = []
 
     def declare(self, line: str) -> None:
         """Declare a function, type or constant once."""
@@ -86,6 +87,10 @@ class Module:
     def text(self) -> str:
         """The whole module."""
         table = [f"@adcompile_table = global [{max(len(self.addresses), 1)} x ptr] zeroinitializer, align 8"]
+        if self.used:
+            names = ", ".join(f"ptr @{name}" for name in self.used)
+            kind = f"appending global [{len(self.used)} x ptr] [{names}]"
+            table.append(f'@llvm.compiler.used = {kind}, section "llvm.metadata"')
         return "\n".join([*self.declarations, *table, *self.functions.values(), *self.metadata]) + "\n"
 
 

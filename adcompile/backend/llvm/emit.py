@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -148,10 +149,7 @@ class Kernel:
             return vecmath.call(self.code, eqn.op, dtype, operands)
         if id(eqn) in self.sums:
             return self.code.let(f"fadd reassoc {self.module.flags}{LLVM[dtype]} {operands[0]}, {operands[1]}")
-        result = scalars.emit(self.code, eqn.op, dtype, operands)
-        if result is None:
-            raise MissingRule(f"the llvm backend has no {eqn.op} of {dtype}", eqn.loc)
-        return result
+        return scalars.emit(self.code, eqn.op, dtype, operands, eqn.loc)
 
     def _power(self, eqn: Eqn, dtype: str) -> str | None:
         """Powers that are cheaper than pow, and the refusal of negative integer exponents."""
@@ -165,7 +163,6 @@ class Kernel:
                 bad = self.code.let(f"icmp slt {LLVM[dtype]} {power}, 0")
                 self.fail_if(bad, Failure("power", eqn.loc))
         return None
-
 
 
 def _cast(kernel: Kernel, eqn: Eqn) -> list[Operand]:
@@ -213,7 +210,7 @@ def _common(atoms: Sequence[Atom]) -> str:
         return np.result_type(*{a.type.dtype for a in atoms}).name
 
 
-def _sample(atom: Atom) -> object:
+def _sample(atom: Atom) -> Any:
     """What stands for an atom in NumPy's promotion."""
     if not (isinstance(atom.type, Scalar) and atom.type.weak):
         return np.dtype(atom.type.dtype)
@@ -223,7 +220,7 @@ def _sample(atom: Atom) -> object:
 
 
 def _float_power(code: Code, base: str, exponent: object, dtype: str) -> str | None:
-    """x ** c for the exponents that take one or two instructions and are as accurate as pow."""
+    """Powers x ** c that take one or two instructions; each rounds once, the cube twice."""
     type, one = LLVM[dtype], literal(1.0, dtype)
     match exponent:
         case 0:

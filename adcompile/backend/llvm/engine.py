@@ -4,7 +4,7 @@ The object code holds no address of the process: the C library's functions are r
 else is read from the module's table, which `load` fills. The only module that imports llvmlite.
 
 Cache: ``$ADCOMPILE_CACHE_DIR`` or ``~/.cache/adcompile``, one file per module, named by the hash of its text, the
-options, the tool version and the CPU. Files are written aside and renamed; one that does not check out is compiled anew.
+options, the tool version and the CPU. Files are written aside and renamed; a damaged one is compiled anew.
 """
 
 from __future__ import annotations
@@ -101,9 +101,9 @@ def load(code: bytes, exports: tuple[str, ...]) -> Any:
 
 
 @functools.cache
-def runtime_addresses() -> Mapping[str, int]:
+def runtime_addresses(cache: bool) -> Mapping[str, int]:
     """The addresses of the memory runtime, loaded once."""
-    tracker = load(object_code(runtime.TEXT, vectorise=False, cache=True), runtime.FUNCTIONS)
+    tracker = load(object_code(runtime.TEXT, vectorise=False, cache=cache), runtime.FUNCTIONS)
     _KEPT.append(tracker)
     return {name: tracker[name] for name in runtime.FUNCTIONS}
 

@@ -11,7 +11,7 @@ Layouts: CPython's float, tuple and NumPy's scalar hold their payload behind the
 from __future__ import annotations
 
 from adcompile.backend.llvm.code import LLVM, Code, Module, memory_type
-from adcompile.ir import ANY, NOT_ONE, Array, Block, Scalar, Trace, Type
+from adcompile.ir import ANY, NOT_ONE, Array, Block, Trace, Type
 from adcompile.ir.core import walk
 
 HEADER = object.__basicsize__

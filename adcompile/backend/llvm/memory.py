@@ -10,6 +10,7 @@ The runtime is opaque to LLVM: no access moves across a release, hence a reused 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,7 +122,9 @@ class Memory:
         """Fill in, for every root, the scopes of the roots that it is disjoint from."""
         metadata = self.code.module.metadata
         for root, (_, others) in self.scopes.items():
-            apart = [s for other, (s, _) in self.scopes.items() if other is not root and self.roots.disjoint(root, other)]
+            apart = [
+                s for other, (s, _) in self.scopes.items() if other is not root and self.roots.disjoint(root, other)
+            ]
             scopes = ", ".join(metadata[int(s[1:])].split("{")[1].rstrip("}") for s in apart)
             metadata[int(others[1:])] = f"{others} = !{{{scopes}}}"
 
@@ -130,13 +133,10 @@ def _stack_buffers(roots: Roots, trace: Trace) -> set[Value]:
     """The allocations of constant, small size that do not outlive their block, as far as the stack allows."""
     chosen, total = set(), 0
     for value in allocations(trace.block):
-        dims = value.type.dims
-        if not all(isinstance(d, int) for d in dims) or roots.escapes(value):
+        dims = [d for d in value.type.dims if isinstance(d, int)]
+        size = BYTES[value.type.dtype] * math.prod(dims)
+        if len(dims) < value.type.rank or size > STACK_BUFFER or total + size > STACK_TOTAL or roots.escapes(value):
             continue
-        size = BYTES[value.type.dtype]
-        for dim in dims:
-            size *= dim
-        if size <= STACK_BUFFER and total + size <= STACK_TOTAL:
-            chosen.add(value)
-            total += size
+        chosen.add(value)
+        total += size
     return chosen

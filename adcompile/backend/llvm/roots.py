@@ -57,12 +57,12 @@ class Roots:
         """The value that introduced the buffer of an array."""
         found = self._chase(value)
         kind, eqn, position = self.definitions[found]
-        while kind == "carried" and self.in_place(eqn, position):
+        while kind == "carried" and eqn and self.in_place(eqn, position):
             found = self._chase(initial(eqn)[position])
             kind, eqn, position = self.definitions[found]
         return found
 
-    def in_place(self, eqn: Eqn | None, position: int) -> bool:
+    def in_place(self, eqn: Eqn, position: int) -> bool:
         """Whether a carried array of a loop stays in the buffer it came in."""
         body = eqn.regions[-1]
         return self._chase(body.results[position]) is carried(eqn)[position]

@@ -10,8 +10,23 @@ import math
 from collections.abc import Callable
 
 from adcompile.backend.llvm.code import BYTES, LLVM, SUFFIX, Code, is_literal, literal
+from adcompile.errors import MissingRule
+from adcompile.source import SourceLoc
 
-PREDICATES = ("lt", "le", "gt", "ge", "eq", "ne", "logical_and", "logical_or", "logical_not", "isnan", "isinf", "isfinite")
+PREDICATES = (
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "eq",
+    "ne",
+    "logical_and",
+    "logical_or",
+    "logical_not",
+    "isnan",
+    "isinf",
+    "isfinite",
+)
 Rule = Callable[..., str]
 
 
@@ -20,10 +35,12 @@ def kind(dtype: str) -> str:
     return dtype[0]
 
 
-def emit(code: Code, op: str, dtype: str, operands: list[str]) -> str | None:
-    """Write an elementwise operation; None where the table has no line for it."""
+def emit(code: Code, op: str, dtype: str, operands: list[str], loc: SourceLoc | None = None) -> str:
+    """Write an elementwise operation; a `MissingRule` where the table has no line for it."""
     rule = RULES.get((op, kind(dtype)))
-    return rule(code, dtype, *operands) if rule else None
+    if rule is None:
+        raise MissingRule(f"the llvm backend has no {op} of {dtype}", loc)
+    return rule(code, dtype, *operands)
 
 
 def convert(code: Code, operand: str, source: str, target: str) -> str:
@@ -36,7 +53,7 @@ def convert(code: Code, operand: str, source: str, target: str) -> str:
     match kind(source), kind(target):
         case "f", "f":
             return code.let(f"{'fpext' if target == 'float64' else 'fptrunc'} {frm} {operand} to {to}")
-        case ("b" | "u"), "f":
+        case (("b" | "u"), "f"):
             return code.let(f"uitofp {frm} {operand} to {to}")
         case "i", "f":
             return code.let(f"sitofp {frm} {operand} to {to}")
@@ -339,7 +356,14 @@ _ANY: dict[str, Rule] = {
 
 RULES: dict[tuple[str, str], Rule] = {
     (op, k): rule
-    for kinds, table in (("biuf", _ANY), ("f", _FLOAT), ("iu", _INTEGER), ("i", _SIGNED), ("u", _UNSIGNED), ("b", _BOOL))
+    for kinds, table in (
+        ("biuf", _ANY),
+        ("f", _FLOAT),
+        ("iu", _INTEGER),
+        ("i", _SIGNED),
+        ("u", _UNSIGNED),
+        ("b", _BOOL),
+    )
     for k in kinds
     for op, rule in table.items()
 }

@@ -1,0 +1,267 @@
+"""Every elementwise derivative record against SymPy's derivative of its own ``primal``.
+
+A partial is refuted at a point, or proved: by simplifying its difference from the derivative to zero, else by 50-digit
+evaluation at 20 rational points of the record's domain. At the points where the derivative does not exist the record
+follows a policy (docs/rules.md), which is no theorem; there the claim says what is left out.
+"""
+
+from __future__ import annotations
+
+import inspect
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import mpmath
+import sympy
+
+from adcompile.primitives import PRIMITIVES, Primitive
+from adcompile.symbolic.algebra import ALGEBRA, exact
+
+DIGITS = 50
+POINTS = 20
+NUMERIC = f"{DIGITS} digits at {POINTS} points"
+STEP = sympy.Rational(1, 10**20)
+"""Of the difference quotient for functions that SymPy leaves undifferentiated (floor): its error is of order 1e-40."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What is known of one partial derivative.
+
+    Attributes
+    ----------
+    primitive, argument : the record, and the name of the argument differentiated with respect to.
+    derivative, partial : SymPy's and the record's expression, as text.
+    how : "simplify" or "50 digits at 20 points"; for a refuted one, the point and the two values.
+    claim : where it holds.
+    ok : False where it is refuted.
+    """
+
+    primitive: str
+    argument: str
+    derivative: str
+    partial: str
+    how: str
+    claim: str
+    ok: bool
+
+
+class RefutedPartial(AssertionError):
+    """A derivative record that differs from the derivative of its primal."""
+
+
+def prove_partials() -> list[Proof]:
+    """Proofs for every differentiable elementwise primitive, in order of definition.
+
+    Raises
+    ------
+    RefutedPartial
+        If any partial is wrong; `prove_primitive` returns the refutation instead.
+    """
+    records = [p for p in PRIMITIVES.values() if p.elementwise and p.differentiable]
+    proofs = [proof for record in records for proof in prove_primitive(record)]
+    refuted = [p for p in proofs if not p.ok]
+    if refuted:
+        raise RefutedPartial("\n".join(f"{p.primitive} in {p.argument}: {p.how}" for p in refuted))
+    return proofs
+
+
+def prove_primitive(record: Primitive) -> list[Proof]:
+    """One proof or refutation per argument that a derivative is claimed for."""
+    prove = _prove_tangent if record.jvp is not None else _prove_partial
+    names = list(inspect.signature(record.primal).parameters)[1 : 1 + len(record.domain)]  # type: ignore[arg-type]
+    symbols = [_symbol(n, d) for n, d in zip(names, _domain(record), strict=True)]
+    varying = [k for k, partial in enumerate(record.partials or ()) if partial is not None]
+    if record.name == "stop_gradient":
+        return []  # it is defined by its partial, which is not the derivative of its primal
+    return [prove(record, symbols, k) for k in varying]
+
+
+WIDER = {
+    "abs": ((-4.0, 4.0),), "sign": ((-4.0, 4.0),), "reciprocal": ((-4.0, 4.0),), "div": ((-2.0, 2.0), (-4.0, 4.0)),
+    "floordiv": ((-2.0, 2.0), (-4.0, 4.0)), "mod": ((-2.0, 2.0), (-4.0, 4.0)), "arctan2": ((-2.0, 2.0), (-4.0, 4.0)),
+}  # fmt: skip
+"""Domains on both sides of a singular point that the float tests keep away from."""
+
+
+def _domain(record: Primitive) -> tuple[tuple[float, float], ...]:
+    return WIDER.get(record.name, record.domain)
+
+
+def _symbol(name: str, interval: tuple[float, float]) -> sympy.Symbol:
+    return sympy.Symbol(name, positive=True) if interval[0] > 0 else sympy.Symbol(name, real=True)
+
+
+def _prove_partial(record: Primitive, symbols: Sequence[sympy.Symbol], k: int) -> Proof:
+    primal = exact(record.primal(ALGEBRA, *symbols))  # type: ignore[misc]
+    found = record.partials[k](ALGEBRA, primal, *symbols)  # type: ignore[index, misc]
+    return _prove(record, symbols, k, primal, sympy.Integer(0) if found is None else exact(found))
+
+
+def _prove_tangent(record: Primitive, symbols: Sequence[sympy.Symbol], k: int) -> Proof:
+    """A record with a rule for whole tangents (where, cast): its tangent along one argument."""
+    primal = exact(record.primal(ALGEBRA, *symbols))  # type: ignore[misc]
+    tangents = [sympy.Integer(1) if j == k else None for j in range(len(symbols))]
+    (tangent,) = record.jvp(ALGEBRA, tangents, (primal,), symbols, {"dtype": "float64"})  # type: ignore[misc]
+    return _prove(record, symbols, k, primal, exact(tangent))
+
+
+def _prove(record: Primitive, symbols: Sequence[sympy.Symbol], k: int, primal: Any, partial: Any) -> Proof:
+    x = symbols[k]
+    derivative = sympy.diff(primal, x)
+    claim = _claim(symbols, derivative, partial)
+    away, given = _away_from_ties(derivative), _away_from_ties(partial)
+    how, ok = None, True
+    if not _undifferentiated(away):
+        how = "simplify" if is_zero(away - given) else None
+    if how is None:
+        how, ok = _at_points(record, symbols, k, primal, given)
+    text = "difference quotient" if _undifferentiated(away) else str(away)
+    return Proof(record.name, str(x), text, str(given), how, claim, ok)
+
+
+# -- ties and jumps ---------------------------------------------------------------------------------------------
+
+
+def _undifferentiated(expression: Any) -> bool:
+    return expression.has(sympy.Derivative, sympy.Subs, sympy.DiracDelta)
+
+
+def _ties(expression: Any) -> list[sympy.Eq]:
+    return sorted(expression.atoms(sympy.Eq), key=str)
+
+
+def _away_from_ties(expression: Any) -> Any:
+    """The expression where no equality between arguments holds."""
+    return expression.xreplace(dict.fromkeys(_ties(expression), sympy.false))
+
+
+def _claim(symbols: Sequence[sympy.Symbol], derivative: Any, partial: Any) -> str:
+    positive = [f"{s} > 0" for s in symbols if s.is_positive]
+    ties = [f"{tie.lhs} = {tie.rhs}" for tie in _ties(partial)]
+    away = ["jumps"] if _undifferentiated(derivative) else ties + ["0"] * derivative.has(sympy.sign)
+    words = positive + [f"away from {', '.join(away)}"] * bool(away)
+    return ", ".join(words) or "where defined"
+
+
+# -- proofs of equality -----------------------------------------------------------------------------------------
+
+STRATEGIES: tuple[Callable[[Any], Any], ...] = (
+    sympy.expand,
+    sympy.simplify,
+    lambda e: sympy.simplify(e.rewrite(sympy.exp)),
+    lambda e: sympy.expand(sympy.trigsimp(e)),
+)
+"""Tried in turn on a difference that should be zero."""
+SIMPLIFIABLE = 120
+"""Nodes beyond which `sympy.simplify` takes too long; a bound on size and not on time keeps results reproducible."""
+EXPANDABLE = 1500
+CASES = 5
+"""Conditions beyond which a piecewise expression is not split into cases."""
+
+
+def is_zero(difference: Any) -> bool:
+    """Whether an expression can be transformed to zero, in every case of a piecewise one."""
+    if difference == 0:
+        return True
+    if not is_small(difference, EXPANDABLE):
+        return False
+    parts = split_cases(difference, CASES)
+    return parts is not None and all(map(_simplifies, parts))
+
+
+def _simplifies(difference: Any) -> bool:
+    strategies = STRATEGIES if is_small(difference, SIMPLIFIABLE) else STRATEGIES[:1]
+    return difference == 0 or any(strategy(difference) == 0 for strategy in strategies)
+
+
+def split_cases(expression: Any, depth: int) -> list[Any] | None:
+    """The expressions that a piecewise one consists of, ties left out; None where there are too many conditions."""
+    relations = sorted(expression.atoms(sympy.core.relational.Relational), key=str)
+    if not relations:
+        return [expression]
+    if depth == 0:
+        return None
+    gap = relations[0].lhs - relations[0].rhs
+    exact_tie = isinstance(relations[0], sympy.Eq | sympy.Ne)
+    cases = []
+    for sign in (1, -1, 0) if exact_tie else (1, -1):
+        case = expression.xreplace({r: _truth(r, gap, sign) for r in relations})
+        parts = split_cases(case, depth - 1)
+        if parts is None:
+            return None
+        cases += parts
+    return cases
+
+
+def _truth(relation: Any, gap: Any, sign: int) -> Any:
+    """A relation where ``gap`` has a sign; unchanged where it compares something else."""
+    ratio = sympy.cancel((relation.lhs - relation.rhs) / gap)
+    return relation.func(ratio * sign, 0) if ratio.is_number and ratio != 0 else relation
+
+
+def is_small(expression: Any, limit: int) -> bool:
+    """Whether an expression has at most ``limit`` nodes, counted as a tree."""
+    return all(k < limit for k, _ in enumerate(sympy.preorder_traversal(expression)))
+
+
+def _at_points(record: Primitive, symbols: Sequence[sympy.Symbol], k: int, primal: Any, partial: Any) -> tuple[str, bool]:
+    """Compare at rational points of the domain; the refutation where one differs."""
+    for point in _points(record, symbols):
+        expected, found = _slope(primal, symbols[k], point), partial.xreplace(point).evalf(DIGITS)
+        if abs(expected - found) > sympy.Float(10) ** -(DIGITS - 15) * (1 + abs(expected)):
+            where = ", ".join(f"{s} = {v}" for s, v in point.items())
+            return f"refuted at {where}: {found.evalf(8)} instead of {expected.evalf(8)}", False
+    return NUMERIC, True
+
+
+def _points(record: Primitive, symbols: Sequence[sympy.Symbol]) -> Iterator[dict[Any, Any]]:
+    """Reproducible rational points inside the domain, with denominators that avoid integers and halves."""
+    rng = random.Random(record.name)
+    for _ in range(POINTS):
+        yield {
+            s: sympy.Rational(round((low + (high - low) * rng.uniform(0.02, 0.98)) * 997), 997)
+            for s, (low, high) in zip(symbols, _domain(record), strict=True)
+        }
+
+
+def _slope(primal: Any, x: Any, point: dict[Any, Any]) -> Any:
+    """The derivative at a point: SymPy's, or a difference quotient of step 1e-20 in three times the digits."""
+    derivative = sympy.diff(primal, x)
+    if not _undifferentiated(derivative):
+        return derivative.xreplace(point).evalf(DIGITS)
+    ahead, behind = (primal.xreplace({**point, x: point[x] + s * STEP}).evalf(3 * DIGITS) for s in (1, -1))
+    return (ahead - behind) / (2 * STEP)
+
+
+def equal_at(pairs: Sequence[tuple[Any, Any]], points: Sequence[dict[Any, Any]]) -> list[mpmath.mpf]:
+    """The largest difference of each pair over some points, relative to the second; nan where it has no real value."""
+    symbols = sorted(points[0], key=str)
+    flat = [side for pair in pairs for side in pair]
+    with mpmath.workdps(DIGITS):
+        evaluate = sympy.lambdify(symbols, flat, modules="mpmath", cse=True)
+        worst = [mpmath.mpf(0)] * len(pairs)
+        for point in points:
+            values = evaluate(*(mpmath.mpf(point[s].p) / point[s].q for s in symbols))
+            for k in range(len(pairs)):
+                worst[k] = max(worst[k], _relative(values[2 * k], values[2 * k + 1]))
+    return worst
+
+
+def _relative(a: Any, b: Any) -> mpmath.mpf:
+    error = abs(mpmath.mpmathify(a) - b) / (1 + abs(b))
+    return mpmath.inf if mpmath.isnan(error) else error
+
+
+# -- the table of the documentation -----------------------------------------------------------------------------
+
+
+def proof_table() -> str:
+    """The proofs as a Markdown table: primitive, argument, derivative, how it was proved, where it holds."""
+    lines = ["| primitive | argument | partial derivative | proved by | holds |", "|---|---|---|---|---|"]
+    for proof in prove_partials():
+        partial = proof.partial.replace("|", "\\|")
+        lines.append(f"| `{proof.primitive}` | {proof.argument} | `{partial}` | {proof.how} | {proof.claim} |")
+    return "\n".join(lines) + "\n"

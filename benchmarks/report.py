@@ -1,0 +1,107 @@
+"""Rows to one Markdown table, and to JSON with the machine, the versions and the date they were measured with."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import THREADS, Row
+
+PACKAGES = ("adcompile", "numpy", "scipy", "llvmlite", "numba", "jax", "jaxlib", "torch")
+COLUMNS = (
+    "workload",
+    "competitor",
+    "compile",
+    "primal min / median",
+    "gradient min / median",
+    "gradient / primal",
+    "time / JAX time",
+    "note",
+)
+
+
+def facts() -> dict[str, Any]:
+    """Machine, versions and date."""
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": THREADS,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {package: _version(package) for package in PACKAGES},
+        "load": [round(x, 2) for x in os.getloadavg()] if hasattr(os, "getloadavg") else None,
+    }
+
+
+def document(rows: Sequence[Row], about: Mapping[str, Any], repeat: int) -> dict[str, Any]:
+    """What goes into the JSON file."""
+    return {**about, "repeat": repeat, "unit": "seconds", "rows": [asdict(row) for row in rows]}
+
+
+def markdown(rows: Sequence[Row], about: Mapping[str, Any], repeat: int) -> str:
+    """The table, after a paragraph that says how it was measured."""
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    head = [
+        f"Measured {about['date']} on {about['processor']}, {about['cores']} cores, {about['threads']} threads each.",
+        f"Python {about['python']}; {versions}.",
+        f"Minimum / median of {repeat} rounds, competitors in turn; compile is the first gradient call minus",
+        "a later one (for JAX: trace, lower and compile), without imports and without a disk cache.",
+        "",
+        "| " + " | ".join(COLUMNS) + " |",
+        "|" + " --- |" * len(COLUMNS),
+    ]
+    return "\n".join([*head, *("| " + " | ".join(_cells(row, rows)) + " |" for row in rows)])
+
+
+def _cells(row: Row, rows: Sequence[Row]) -> list[str]:
+    return [
+        f"{row.workload} {row.dtype}" if row.dtype not in row.workload else row.workload,
+        row.competitor,
+        seconds(row.compile),
+        _pair(row.primal_min, row.primal_median),
+        _pair(row.gradient_min, row.gradient_median),
+        _ratio(row.gradient_min, row.primal_min),
+        _ratio(row.gradient_median, _jax(row, rows)),
+        row.note.replace("|", "\\|"),
+    ]
+
+
+def _jax(row: Row, rows: Sequence[Row]) -> float | None:
+    same = [r for r in rows if r.workload == row.workload and r.competitor.startswith("JAX")]
+    return same[0].gradient_median if same else None
+
+
+def _pair(minimum: float | None, median: float | None) -> str:
+    return "–" if minimum is None else f"{seconds(minimum)} / {seconds(median)}"
+
+
+def _ratio(above: float | None, below: float | None) -> str:
+    return "–" if above is None or below is None else f"{above / below:.2f}"
+
+
+def seconds(value: float | None) -> str:
+    """A time with three digits and its unit."""
+    if value is None:
+        return "–"
+    scale, unit = next(((s, u) for s, u in ((1.0, "s"), (1e3, "ms")) if value * s >= 1.0), (1e6, "µs"))
+    return f"{value * scale:.3g} {unit}" if value * scale < 1000 else f"{value * scale:.0f} {unit}"
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _processor() -> str:
+    listing = Path("/proc/cpuinfo")
+    lines = listing.read_text().splitlines() if listing.exists() else []
+    return next((x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")), platform.processor())
