@@ -87,7 +87,9 @@ class _Memory:
 class _Scope:
     """Rewrites one block: values keep their identity, arguments become copies where needed."""
 
-    def __init__(self, memory: _Memory, owner: int, outer: Callable[[Value], bool], env: dict[Value, Value] | None = None):
+    def __init__(
+        self, memory: _Memory, owner: int, outer: Callable[[Value], bool], env: dict[Value, Value] | None = None
+    ):
         self.memory, self.owner, self.outer = memory, owner, outer
         self.env: dict[Value, Value] = dict(env or {})
         self.eqns: list[Eqn] = []
@@ -135,7 +137,8 @@ class _Scope:
         """The target must be owned, dead under its old version, and not read by the update itself."""
         target, *rest = eqn.args
         overlaps = eqn.op == "gemm" or ("array",) in eqn.attrs["spec"]
-        busy = set(self.memory.sharing(target)).intersection(a for a in rest if isinstance(a, Value)) if overlaps else set()
+        read = {a for a in rest if isinstance(a, Value)} if overlaps else set()
+        busy = read.intersection(self.memory.sharing(target))
         target = self.free(target, busy, set())
         self.eqns.append(replace(eqn, args=(self.read(target), *map(self.read, rest))))
         self.memory.share(eqn.outs[0], target)

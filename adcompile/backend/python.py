@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
 import functools
 import hashlib
 import linecache
 from collections.abc import Callable
+from types import CodeType
 from typing import Any
 
 from adcompile.analysis.inplace import insert_copies
@@ -36,16 +38,18 @@ def compile(trace: Trace) -> Callable[..., tuple[Any, ...]]:
 
 
 def load(written: Source) -> Callable[..., Any]:
-    """Execute generated source as a module of its own, visible to debuggers and tracebacks."""
-    digest = hashlib.sha256(written.text.encode()).hexdigest()[:12]
-    file = f"<adcompile {written.name} {digest}>"
-    linecache.cache[file] = (len(written.text), None, written.text.splitlines(keepends=True), file)
+    """Execute generated source as a module of its own."""
     space = dict(NAMESPACE)
-    exec(builtin_compile(written.text, file, "exec"), space)
+    exec(register(written), space)
     return space[written.name]
 
 
-builtin_compile = __builtins__["compile"] if isinstance(__builtins__, dict) else __builtins__.compile
+def register(written: Source) -> CodeType:
+    """Generated source as code under a file name of its own, visible to debuggers and tracebacks."""
+    digest = hashlib.sha256(written.text.encode()).hexdigest()[:12]
+    file = f"<adcompile {written.name} {digest}>"
+    linecache.cache[file] = (len(written.text), None, written.text.splitlines(keepends=True), file)
+    return builtins.compile(written.text, file, "exec")
 
 
 def located(error: ValueError, written: Source) -> Exception:

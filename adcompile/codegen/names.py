@@ -69,3 +69,13 @@ class Names:
         self.of[value] = name
         self.holder[name] = value
         return name
+
+    def forget(self, block: Block) -> None:
+        """Free the names that only a finished block uses."""
+        for value in (*block.params, *(o for eqn in block.eqns for o in eqn.outs)):
+            name = self.of.get(value)
+            if name is not None and self.holder.get(name) is value:
+                del self.holder[name]
+        for eqn in block.eqns:
+            for region in eqn.regions:
+                self.forget(region)

@@ -207,6 +207,7 @@ class _Writer:
         index = self.names.give(body.params[0], dead - set(free_values(body)), body.params[0].name or "i")
         self.write(depth, f"for {index} in range({_range_text(bounds)}):", eqn.loc)
         self.body(body, names, depth, live | set(free_values(body)))
+        self.names.forget(body)
         self.finish(eqn, names)
 
     def repeat(self, eqn: Eqn, depth: int, dead: set[Value], live: set[Value]) -> None:
@@ -222,6 +223,8 @@ class _Writer:
         for param, name in zip(body.params, names, strict=True):
             self.names.take(param, name)
         self.body(body, names, depth, live)
+        self.names.forget(condition)
+        self.names.forget(body)
         self.finish(eqn, names)
 
     def carry(self, params: Sequence[Value], inits: Sequence[Atom], depth: int, dead: set[Value]) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 from adcompile.errors import AdcompileError, InvalidArgument, StaticValueRequired, UnsupportedSyntax
 from adcompile.frontend.tracer import Region, Tracer
 from adcompile.frontend.values import Range, Reference, Undefined, assigned_names, is_dynamic
-from adcompile.ir import Array, Atom, Block, Scalar, Type, Value
+from adcompile.ir import Array, Atom, Block, Eqn, Scalar, Type, Value
 from adcompile.ir.types import INDEX, join
 from adcompile.primitives import Emitter, Handle
 from adcompile.primitives.indexing import trip_count
@@ -25,6 +25,10 @@ from adcompile.tree import flatten, unflatten
 
 MAYBE_ALIAS = "which array this is was decided at run time, so that a write could be missed under another name"
 WRITTEN = "this array was handed through a loop that writes into it under another name"
+_TOTAL = {"add", "sub", "mul", "neg", "abs", "lt", "le", "gt", "ge", "eq", "ne", "logical_and", "logical_or",
+          "logical_not", "maximum", "minimum", "where", "cast", "dim", "square"}  # fmt: skip
+"""Cheap equations that give a number for every operand."""
+MAX_SPECULATED = 6
 MAX_UNROLL = 256
 MAX_PASSES = 8
 
@@ -165,12 +169,49 @@ class Merge:
         then, other = self.sides
         if not self.pairs and not then.region.op.builder.eqns and not other.region.op.builder.eqns:
             return ()
+        if len(self.pairs) and self._speculable():
+            return self._select(condition)
         regions = [
             then.region.op.builder.block((), [p[0] for p in self.pairs]),
             other.region.op.builder.block((), [p[1] for p in self.pairs]),
         ]
         types = [p[2] for p in self.pairs]
         return self.t.op.builder.emit("if", (self.t.op.atom(condition),), types, {}, regions)
+
+
+    def _speculable(self) -> bool:
+        """Whether both sides may simply be computed: a few cheap equations that cannot fail, or one element of one array."""
+        sides = [side.region.op.builder for side in self.sides]
+        if any(isinstance(type, Array) for _, _, type in self.pairs) or any(len(b.eqns) > MAX_SPECULATED for b in sides):
+            return False
+        loads = [self._common_load(a, b) for a, b, _ in self.pairs]
+        allowed = {id(eqn) for pair in loads if pair for eqn in pair}
+        return all(eqn.op in _TOTAL or id(eqn) in allowed for b in sides for eqn in b.eqns)
+
+    def _common_load(self, a: Atom, b: Atom) -> tuple[Eqn, Eqn] | None:
+        """The equations of a pair of results that are elements of the same array, read at different places."""
+        one, two = (side.region.op.builder.definitions.get(x) for side, x in zip(self.sides, (a, b), strict=True))  # type: ignore[arg-type]
+        if one is None or two is None or one.op != "index" or two.op != "index" or one.args[0] is not two.args[0]:
+            return None
+        return (one, two) if one.attrs == two.attrs else None
+
+    def _select(self, condition: Handle) -> tuple[Value, ...]:
+        """Both sides in straight line, and a selection of each result (of its place, where it is an array's element)."""
+        op = self.t.op
+        loads = [self._common_load(a, b) for a, b, _ in self.pairs]
+        skipped = {id(eqn) for pair in loads if pair for eqn in pair}
+        for side in self.sides:
+            for eqn in side.region.op.builder.eqns:
+                if id(eqn) not in skipped:
+                    op.builder.append(eqn)
+        outs = []
+        for (a, b, type), pair in zip(self.pairs, loads, strict=True):
+            if pair is None:
+                outs.append(op.where(condition, a, b).atom if a != b else a)
+                continue
+            places = [op.where(condition, x, y) for x, y in zip(pair[0].args[1:], pair[1].args[1:], strict=True)]
+            outs.append(op("index", pair[0].args[0], *places, **pair[0].attrs).atom)
+        return tuple(outs)
 
 
 def choose(t: Tracer, condition: Handle, then: Callable[[], Any], other: Callable[[], Any]) -> Any:
@@ -507,7 +548,8 @@ def _emit_loop(t: Tracer, carried: Carried, found: Pass, bounds: list[Atom] | No
     types = [*carried.names.values(), *carried.arrays.values()]
     regions = [block] if found.condition is None else [found.condition, block]
     kind = "loop" if bounds is not None else "while"
-    outs = t.op.builder.emit(kind, [*(bounds or []), *_starts(t, carried)], types, {}, regions)
+    names = [param.name for param in found.params]
+    outs = t.op.builder.emit(kind, [*(bounds or []), *_starts(t, carried)], types, {}, regions, names=names)
     _leave(t, carried, found, outs)
     return True
 

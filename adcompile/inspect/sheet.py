@@ -128,11 +128,11 @@ class Sheet:
         for eqn in self.op.builder.eqns[start:]:
             if not eqn.regions or eqn.op.startswith("custom"):
                 continue
-            for out in eqn.outs:
+            for out, hint in zip(eqn.outs, _hints(eqn), strict=True):
                 if out in names:
                     self.labels.put(out, names[out])
                 else:
-                    self.labels.give(out, out.name or "t1")
+                    self.labels.give(out, out.name or hint)
             for text in self._code(eqn):
                 self._add(Row("", text, loc=eqn.loc))
             for out in eqn.outs if self.known else ():
@@ -146,11 +146,8 @@ class Sheet:
         """A control equation as the Python that the code generator writes for it, the names of the table in it."""
         block = self._fragment(eqn)
         names = {v: self.labels.of[v] for v in (*block.params, *eqn.outs)}
-        first = {"loop": 3, "while": 0}.get(eqn.op)
-        if first is not None:
-            for region in eqn.regions:
-                carried = region.params[len(region.params) - len(eqn.outs) :]
-                names.update({p: self.labels.of[o] for p, o in zip(carried, eqn.outs, strict=True)})
+        for region in eqn.regions if eqn.op != "if" else ():
+            names.update({p: self.labels.of[o] for p, o in zip(_carried(eqn, region), eqn.outs, strict=True)})
         renamed = substitute(block, {}, lambda v: Value(v.type, names.get(v, v.name)))
         text = emit(insert_copies(Trace("fragment", renamed))).text
         return [line.split("  # ")[0].rstrip()[4:] for line in text.splitlines()[1:-1]]
@@ -172,3 +169,15 @@ class Sheet:
         for value in eqn_inputs(eqn):
             collect(value)
         return Block(tuple(params), (*needed, eqn), eqn.outs)
+
+
+def _carried(eqn: Eqn, region: Block) -> Sequence[Value]:
+    """The params of a loop's region that hold what its results end as."""
+    return region.params[len(region.params) - len(eqn.outs) :]
+
+
+def _hints(eqn: Eqn) -> list[str]:
+    """Names for results of a control equation that have none."""
+    if eqn.op == "if":
+        return ["kept"] * len(eqn.outs)
+    return [p.name or "tape" for p in _carried(eqn, eqn.regions[-1])]

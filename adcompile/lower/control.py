@@ -101,13 +101,20 @@ def _written(regions: Sequence[Block]) -> set[Value]:
     for region in regions:
         for eqn in walk(region):
             lead = {"loop": 3}.get(eqn.op, 0)
-            targets = eqn.args[:1] if eqn.op in ("store", "accumulate", "gemm") else eqn.args[lead:] if eqn.regions else ()
-            found.update(a for a in targets if isinstance(a, Value))
+            if eqn.op in ("store", "accumulate", "gemm"):
+                found.update(a for a in eqn.args[:1] if isinstance(a, Value))
+            elif eqn.regions:
+                found.update(a for a in eqn.args[lead:] if isinstance(a, Value))
     return found
 
 
 def _region(
-    context: Context, block: Block, rules: Rules, lead: Sequence[Lowered], carried: Sequence[tuple[Value, Any]], always: bool
+    context: Context,
+    block: Block,
+    rules: Rules,
+    lead: Sequence[Lowered],
+    carried: Sequence[tuple[Value, Any]],
+    always: bool,
 ) -> tuple[Block, list[Lowered]]:
     """Emit one region; ``carried`` pairs its array and scalar parameters with their sizes, None where it must ask."""
     saved, live = dict(context.env), context.is_live
@@ -124,15 +131,11 @@ def _region(
 
 
 def _parameter(context: Context, value: Value, sizes: Any) -> Lowered:
+    """A value that a control equation defines."""
     handle = context.op.handle(value)
     if not isinstance(value.type, Array):
         return handle
     return context.leaf(handle, context.op.shape(handle) if sizes is None else sizes)
-
-
-def _outcome(context: Context, value: Value, sizes: Any) -> Lowered:
-    """A result of a control equation."""
-    return _parameter(context, value, sizes)
 
 
 def _sizes(x: Lowered) -> tuple[Index, ...] | None:
@@ -157,8 +160,10 @@ def _if(context: Context, eqn: Eqn, rules: Rules, args: Sequence[Lowered]) -> li
     done = [_region(context, region, rules, (), (), always=False) for region in eqn.regions]
     inner = {o for block, _ in done for e in block.eqns for o in e.outs}
     outs = _emit(context, eqn, args, [block for block, _ in done])
-    sizes = [_agreed(context, [_sizes(x) for x in branches], inner) for branches in zip(*(r for _, r in done))]
-    return [_outcome(context, o, s) for o, s in zip(outs, sizes)]
+    sizes = [
+        _agreed(context, [_sizes(x) for x in branches], inner) for branches in zip(*(r for _, r in done), strict=True)
+    ]
+    return [_parameter(context, o, s) for o, s in zip(outs, sizes, strict=True)]
 
 
 def _agreed(context: Context, sizes: Sequence[Any], inner: set[Value]) -> Any:
@@ -179,13 +184,13 @@ def _loop(context: Context, eqn: Eqn, rules: Rules, args: Sequence[Lowered]) -> 
         params = [Value(p.type, p.name) for p in body.params[1:]]
         with context.indices.loop(index, start, stop, step):
             lead = (context.op.handle(index),)
-            block, results = _region(context, body, rules, lead, list(zip(params, assumed)), always=True)
+            block, results = _region(context, body, rules, lead, list(zip(params, assumed, strict=True)), always=True)
             kept = _kept(context, assumed, results)
         if kept == assumed:
             break
         assumed = kept
     outs = _emit(context, eqn, (*args[:3], *carried), [block])
-    return [_outcome(context, o, s) for o, s in zip(outs, assumed)]
+    return [_parameter(context, o, s) for o, s in zip(outs, assumed, strict=True)]
 
 
 def _while(context: Context, eqn: Eqn, rules: Rules, args: Sequence[Lowered]) -> list[Lowered]:
@@ -193,7 +198,9 @@ def _while(context: Context, eqn: Eqn, rules: Rules, args: Sequence[Lowered]) ->
     condition, body = eqn.regions
     assumed = [_sizes(x) for x in args]
     while True:
-        pairs = [[(Value(p.type, p.name), s) for p, s in zip(r.params, assumed)] for r in (condition, body)]
+        pairs = [
+            [(Value(p.type, p.name), s) for p, s in zip(r.params, assumed, strict=True)] for r in (condition, body)
+        ]
         test, _ = _region(context, condition, rules, (), pairs[0], always=True)
         block, results = _region(context, body, rules, (), pairs[1], always=True)
         kept = _kept(context, assumed, results)
@@ -201,7 +208,7 @@ def _while(context: Context, eqn: Eqn, rules: Rules, args: Sequence[Lowered]) ->
             break
         assumed = kept
     outs = _emit(context, eqn, carried, [test, block])
-    return [_outcome(context, o, s) for o, s in zip(outs, assumed)]
+    return [_parameter(context, o, s) for o, s in zip(outs, assumed, strict=True)]
 
 
 def _emit(context: Context, eqn: Eqn, args: Sequence[Lowered], regions: Sequence[Block]) -> list[Value]:

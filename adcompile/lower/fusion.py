@@ -168,7 +168,7 @@ def _through(eqn: Eqn, operand: Type, result: Type, here: Nests) -> Sequence[tup
     """The nests of a result as seen by an elementwise operand."""
     if operand.dims == result.dims or not isinstance(operand, Array):
         return list(here)
-    if operand.rank == result.rank and all((d == 1) == (r == 1) for d, r in zip(operand.dims, result.dims, strict=True)):
+    if [d == 1 for d in operand.dims] == [d == 1 for d in result.dims]:
         return list(here)
     return _tagged(here, eqn, not _is_column(operand, result))
 

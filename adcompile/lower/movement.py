@@ -108,7 +108,8 @@ def reshaped(context: Context, x: Delayed, type: Array, sizes: Sequence[Index]) 
     """``x`` in other sizes of the same product."""
     old = [axis for axis, size in enumerate(x.sizes) if not is_one(size)]
     new = [axis for axis, size in enumerate(sizes) if not is_one(size)]
-    if len(old) != len(new) or not all(context.indices.equal(x.sizes[o], sizes[n]) for o, n in zip(old, new)):
+    same = len(old) == len(new)
+    if not (same and all(context.indices.equal(x.sizes[o], sizes[n]) for o, n in zip(old, new, strict=True))):
         base = context.force(x)
         return context.force(mapped_view(base, type, sizes, base.read, flat=base))
 
@@ -172,7 +173,7 @@ def concatenate(context: Context, eqn: Eqn, *pieces: Delayed) -> Delayed:
                 )
     sizes = (*pieces[0].sizes[:axis], offsets[-1], *pieces[0].sizes[axis + 1 :])
     buffer = context.empty(sized(type, sizes), sizes, eqn.outs[0].name)
-    for piece, offset in zip(pieces, offsets):
+    for piece, offset in zip(pieces, offsets[:-1], strict=True):
         buffer = _place(context, buffer, piece, axis, offset)
     return context.leaf(buffer, sizes)
 

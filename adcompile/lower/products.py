@@ -20,7 +20,7 @@ def matmul(context: Context, eqn: Eqn, a: Delayed, b: Delayed) -> Lowered:
     type = eqn.outs[0].type
     inner = a.sizes[-1]
     context.indices.check_same(inner, b.sizes[max(b.rank - 2, 0)], _INNER)
-    a, b = (mapped(context, "cast", (x,), Array(type.dtype, x.type.dims), {"dtype": type.dtype}) if x.type.dtype != type.dtype else x for x in (a, b))
+    a, b = (_in_dtype(context, x, type.dtype) for x in (a, b))
     if a.rank == b.rank == 1:
         return dot(context, a, b, type)
     if a.rank > 2 or b.rank > 2:
@@ -29,7 +29,16 @@ def matmul(context: Context, eqn: Eqn, a: Delayed, b: Delayed) -> Lowered:
     one = a if a.rank == 2 else reshaped(context, a, Array(type.dtype, (1, *a.type.dims)), (1, inner))
     two = b if b.rank == 2 else reshaped(context, b, Array(type.dtype, (*b.type.dims, 1)), (inner, 1))
     product = outer(context, one, two) if is_one(inner) else gemm_into_new(context, one, two, eqn.outs[0].name)
-    return product if a.rank == b.rank == 2 else reshaped(context, product, sized(type, (*rows, *columns)), (*rows, *columns))
+    if a.rank == b.rank == 2:
+        return product
+    return reshaped(context, product, sized(type, (*rows, *columns)), (*rows, *columns))
+
+
+def _in_dtype(context: Context, x: Delayed, dtype: str) -> Delayed:
+    """An operand in the dtype of the product."""
+    if x.type.dtype == dtype:
+        return x
+    return mapped(context, "cast", (x,), Array(dtype, x.type.dims), {"dtype": dtype})
 
 
 def dot(context: Context, a: Delayed, b: Delayed, type: Scalar | Array) -> Lowered:
@@ -79,12 +88,17 @@ def gemm_into_new(context: Context, a: Delayed, b: Delayed, name: str = "") -> D
 def gemm_rule(context: Context, eqn: Eqn, c: Delayed, a: Delayed, b: Delayed) -> Delayed:
     """A product that is already in the loop dialect's form."""
     attrs = dict(eqn.attrs)
-    flip = lambda x: mapped_view(x, Array(x.type.dtype, x.type.dims[::-1]), x.sizes[::-1], lambda at: context.at(x, at[::-1]), transposed=x)
-    a, b = flip(a) if attrs["trans_a"] else a, flip(b) if attrs["trans_b"] else b
+    a, b = _flipped(context, a) if attrs["trans_a"] else a, _flipped(context, b) if attrs["trans_b"] else b
     context.indices.check_same(a.sizes[1], b.sizes[0], _INNER)
     target = context.force(c, eqn.outs[0].name)
     context.protect(set(target.sources))
     return context.leaf(gemm(context, context.buffer(target), a, b, attrs["accumulate"]), c.sizes)
+
+
+def _flipped(context: Context, x: Delayed) -> Delayed:
+    """The transpose of a matrix."""
+    type, read = Array(x.type.dtype, x.type.dims[::-1]), lambda at: context.at(x, at[::-1])
+    return mapped_view(x, type, x.sizes[::-1], read, transposed=x)
 
 
 # -- stacks -------------------------------------------------------------------------------------------------------
@@ -123,7 +137,8 @@ def _loop_of_products(context: Context, eqn: Eqn, a: Delayed, b: Delayed) -> Del
     )
 
     def step(at: tuple[Index, ...], carried: tuple[Handle, ...]) -> list[Handle]:
-        stack, k, rest = at[:count], at[count + len(rows)], (*at[count : count + len(rows)], *at[count + len(rows) + 1 :])
+        place = count + len(rows)
+        stack, k, rest = at[:count], at[place], (*at[count:place], *at[place + 1 :])
         left = (*_stack_at(a, stack), *rest[: len(rows)], k)
         right = (*_stack_at(b, stack), k, *rest[len(rows) :])
         product = apply(context, "mul", (context.at(a, left), context.at(b, right)), scalar, {})
@@ -136,9 +151,7 @@ def _loop_of_products(context: Context, eqn: Eqn, a: Delayed, b: Delayed) -> Del
 def _stack_at(x: Delayed, stack: Sequence[Index]) -> tuple[Index, ...]:
     """Which piece of an operand an element of the leading dimensions uses."""
     lead = max(x.rank - 2, 0)
-    return tuple(
-        0 if d == 1 else i for d, i in zip(x.type.dims[:lead], stack[len(stack) - lead :], strict=True)
-    )
+    return tuple(0 if d == 1 else i for d, i in zip(x.type.dims[:lead], stack[len(stack) - lead :], strict=True))
 
 
 def _leading_sizes(context: Context, a: Delayed, b: Delayed) -> tuple[Index, ...]:

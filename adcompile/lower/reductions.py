@@ -88,7 +88,9 @@ def _place(rank: int, axes: Sequence[int], keepdims: bool) -> Callable[[Sequence
     return lambda at: tuple(at[a] for a in range(rank) if a not in axes)
 
 
-def _reduce_rows(context: Context, x: Delayed, axes: Any, buffer: Handle, place: Any, start: Handle, take: Any, add: bool):
+def _reduce_rows(
+    context: Context, x: Delayed, axes: Any, buffer: Handle, place: Any, start: Handle, take: Any, add: bool
+) -> Handle:
     """Loops in C order; the trailing reduced ones accumulate a scalar."""
     last_kept = max(a for a in range(x.rank) if a not in axes and not is_one(x.sizes[a]))
     outer, inner = list(range(last_kept + 1)), list(range(last_kept + 1, x.rank))
@@ -151,7 +153,8 @@ def position(context: Context, eqn: Eqn, x: Delayed) -> Lowered:
             if scalar.dtype.startswith("float"):
                 news = apply(context, "ne", (element, element), truth, {})
                 old = apply(context, "eq", (best, best), truth, {})
-                wins = apply(context, "logical_or", (wins, apply(context, "logical_and", (news, old), truth, {})), truth, {})
+                first = apply(context, "logical_and", (news, old), truth, {})
+                wins = apply(context, "logical_or", (wins, first), truth, {})
             place = context.op.handle(context.op.atom(here[axis]))
             return [
                 apply(context, "where", (wins, element, best), scalar, {}),

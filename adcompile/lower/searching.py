@@ -165,7 +165,8 @@ def _merge(context: Context, order: Handle, target: Handle, run: tuple, element:
         position = lambda i: context.load(order, (op.minimum(i, size - 1),))
         one, two = position(left), position(right)
         later = before(context, element(two), element(one))
-        takes_right = _both(context, op.lt(right, end), apply(context, "logical_or", (op.ge(left, middle), later), _TRUTH, {}))
+        wants_right = apply(context, "logical_or", (op.ge(left, middle), later), _TRUTH, {})
+        takes_right = _both(context, op.lt(right, end), wants_right)
         go = convert(context, takes_right, INDEX)
         taken = apply(context, "where", (takes_right, two, one), _POSITION, {})
         return [left + (1 - go), right + go, context.store(target, taken, (start + index[0],))]

@@ -246,6 +246,10 @@ class Emitter:
         kept = keep(*atoms) if keep else None
         if kept is None and name in ("add", "sub") and type == INDEX:
             return self._fold_offset(name, atoms)
+        if kept is None and name in _SIGNED:
+            moved = self._move_sign(name, atoms, type)
+            if moved is not None:
+                return moved
         if kept is None and name in _SPREADING and len(atoms) == 2:
             narrowed = self._narrow(atoms)
             if narrowed is not None:
@@ -258,6 +262,16 @@ class Emitter:
         if kept is None and name == "mul" and _is(atoms[0], -1.0):
             return -Handle(self, atoms[1]) if _same_kind(atoms[1].type, type) else None
         return Handle(self, kept) if kept is not None and _same_kind(kept.type, type) else None
+
+    def _move_sign(self, name: str, atoms: Sequence[Atom], type: Type) -> Handle | None:
+        """``x + -y`` is ``x - y`` and ``c * -y`` is ``-(c * y)``, exactly."""
+        eqn = self.builder.definition(atoms[1])
+        if eqn is None or eqn.op != "neg" or not type.dtype.startswith("float"):
+            return None
+        positive = eqn.args[0]
+        if name == "mul":
+            return -self("mul", atoms[0], positive, types=(type,))
+        return self("sub" if name == "add" else "add", atoms[0], positive, types=(type,))
 
     def _narrow(self, atoms: Sequence[Atom]) -> tuple[Atom, Atom] | None:
         """An operand that repeats one number gives way to the number, where the other has the full shape already."""
@@ -391,6 +405,7 @@ def _is(atom: Atom, number: float) -> bool:
     return isinstance(atom, Const) and not isinstance(atom.value, bool) and operator.eq(atom.value, number)
 
 
+_SIGNED = ("add", "sub", "mul")
 _SPREADING = ("add", "sub", "mul", "div")
 _IDENTITIES = {
     "mul": lambda a, b: a if _is(b, 1.0) else b if _is(a, 1.0) else None,

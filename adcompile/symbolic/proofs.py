@@ -15,12 +15,14 @@ from typing import Any
 
 import mpmath
 import sympy
+from sympy.core.relational import Relational
 
 from adcompile.primitives import PRIMITIVES, Primitive
 from adcompile.symbolic.algebra import ALGEBRA, exact
 
 DIGITS = 50
 POINTS = 20
+SIMPLIFIED = "simplify"
 NUMERIC = f"{DIGITS} digits at {POINTS} points"
 STEP = sympy.Rational(1, 10**20)
 """Of the difference quotient for functions that SymPy leaves undifferentiated (floor): its error is of order 1e-40."""
@@ -114,18 +116,19 @@ def _prove(record: Primitive, symbols: Sequence[sympy.Symbol], k: int, primal: A
     claim = _claim(symbols, derivative, partial)
     away, given = _away_from_ties(derivative), _away_from_ties(partial)
     how, ok = None, True
-    if not _undifferentiated(away):
-        how = "simplify" if is_zero(away - given) else None
+    if not undifferentiated(away):
+        how = SIMPLIFIED if is_zero(away - given) else None
     if how is None:
         how, ok = _at_points(record, symbols, k, primal, given)
-    text = "difference quotient" if _undifferentiated(away) else str(away)
+    text = "difference quotient" if undifferentiated(away) else str(away)
     return Proof(record.name, str(x), text, str(given), how, claim, ok)
 
 
 # -- ties and jumps ---------------------------------------------------------------------------------------------
 
 
-def _undifferentiated(expression: Any) -> bool:
+def undifferentiated(expression: Any) -> bool:
+    """Whether SymPy left a derivative standing."""
     return expression.has(sympy.Derivative, sympy.Subs, sympy.DiracDelta)
 
 
@@ -141,7 +144,7 @@ def _away_from_ties(expression: Any) -> Any:
 def _claim(symbols: Sequence[sympy.Symbol], derivative: Any, partial: Any) -> str:
     positive = [f"{s} > 0" for s in symbols if s.is_positive]
     ties = [f"{tie.lhs} = {tie.rhs}" for tie in _ties(partial)]
-    away = ["jumps"] if _undifferentiated(derivative) else ties + ["0"] * derivative.has(sympy.sign)
+    away = ["jumps"] if undifferentiated(derivative) else ties + ["0"] * derivative.has(sympy.sign)
     words = positive + [f"away from {', '.join(away)}"] * bool(away)
     return ", ".join(words) or "where defined"
 
@@ -179,15 +182,15 @@ def _simplifies(difference: Any) -> bool:
 
 def split_cases(expression: Any, depth: int) -> list[Any] | None:
     """The expressions that a piecewise one consists of, ties left out; None where there are too many conditions."""
-    relations = sorted(expression.atoms(sympy.core.relational.Relational), key=str)
+    relations = sorted(expression.atoms(Relational), key=lambda r: (r.has(sympy.Piecewise), str(r)))
     if not relations:
         return [expression]
     if depth == 0:
         return None
     gap = relations[0].lhs - relations[0].rhs
-    exact_tie = isinstance(relations[0], sympy.Eq | sympy.Ne)
+    signs = (1, -1, 0) if isinstance(relations[0], sympy.Ne) else (1, -1)
     cases = []
-    for sign in (1, -1, 0) if exact_tie else (1, -1):
+    for sign in signs:
         case = expression.xreplace({r: _truth(r, gap, sign) for r in relations})
         parts = split_cases(case, depth - 1)
         if parts is None:
@@ -207,7 +210,9 @@ def is_small(expression: Any, limit: int) -> bool:
     return all(k < limit for k, _ in enumerate(sympy.preorder_traversal(expression)))
 
 
-def _at_points(record: Primitive, symbols: Sequence[sympy.Symbol], k: int, primal: Any, partial: Any) -> tuple[str, bool]:
+def _at_points(
+    record: Primitive, symbols: Sequence[sympy.Symbol], k: int, primal: Any, partial: Any
+) -> tuple[str, bool]:
     """Compare at rational points of the domain; the refutation where one differs."""
     for point in _points(record, symbols):
         expected, found = _slope(primal, symbols[k], point), partial.xreplace(point).evalf(DIGITS)
@@ -230,7 +235,7 @@ def _points(record: Primitive, symbols: Sequence[sympy.Symbol]) -> Iterator[dict
 def _slope(primal: Any, x: Any, point: dict[Any, Any]) -> Any:
     """The derivative at a point: SymPy's, or a difference quotient of step 1e-20 in three times the digits."""
     derivative = sympy.diff(primal, x)
-    if not _undifferentiated(derivative):
+    if not undifferentiated(derivative):
         return derivative.xreplace(point).evalf(DIGITS)
     ahead, behind = (primal.xreplace({**point, x: point[x] + s * STEP}).evalf(3 * DIGITS) for s in (1, -1))
     return (ahead - behind) / (2 * STEP)

@@ -7,17 +7,69 @@ iteration, stored in the forward loop and read in the reverse one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from adcompile.errors import MissingRule
 from adcompile.ir import Array, Atom, Block, Const, Eqn, Scalar, Value, free_values
+from adcompile.ir.builder import Builder
 from adcompile.ir.core import substitute
 from adcompile.primitives import PRIMITIVES, Emitter
 from adcompile.primitives.indexing import FULL, trip_count
 
 _DEAR = {"exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "pow", "erf", "erfc", "sqrt", "cbrt", "div"}
 """Elementwise primitives dearer than reading a recorded value."""
+
+
+class Recomputation:
+    """Which values of a forward region a reverse region can compute again by cheap scalar equations.
+
+    ``inside`` are the values only the forward region has, ``given`` those of them that the reverse region gets anyway.
+    """
+
+    def __init__(
+        self, builder: Builder, inside: set[Value], given: set[Value], may_load: Callable[[Atom], bool]
+    ):
+        self.builder, self.inside, self.given, self.may_load = builder, inside, given, may_load
+
+    def cheap(self, value: Value) -> bool:
+        """Whether a value follows by scalar arithmetic from what is at hand."""
+        eqn = self.builder.definitions.get(value)
+        if eqn is None or eqn.regions or isinstance(value.type, Array) or eqn.op in _DEAR:
+            return False
+        if eqn.op == "index" and not self.may_load(eqn.args[0]):
+            return False
+        if not (PRIMITIVES[eqn.op].elementwise or eqn.op in ("index", "dim")):
+            return False
+        return all(self._at_hand(a) for a in eqn.args)
+
+    def _at_hand(self, atom: Atom) -> bool:
+        if isinstance(atom, Const) or atom not in self.inside:
+            return True
+        if atom in self.given and isinstance(atom.type, Scalar):
+            return True
+        return self.cheap(atom)
+
+    def equations(self, values: Sequence[Value], recorded: set[Value]) -> list[Eqn]:
+        """The equations that compute some cheap values from what is at hand and ``recorded``, in order."""
+        repeat: dict[Eqn, None] = {}
+        stack = list(values)
+        while stack:
+            eqn = self.builder.definitions[stack.pop()]
+            repeat[eqn] = None
+            stack += [a for a in eqn.args if isinstance(a, Value) and a in self.inside and a not in recorded]
+        return [eqn for eqn in self.builder.eqns if eqn in repeat]
+
+
+def recompute(block: Block, builder: Builder) -> tuple[Block, list[Value]]:
+    """A reverse branch with the scalars it can compute again from outside put in front; and what it still reads."""
+    inside = set(builder.definitions)
+    needed = [v for v in free_values(block) if v in inside]
+    again = Recomputation(builder, inside, set(), lambda array: False)
+    wanted = [v for v in needed if again.cheap(v)]
+    eqns = again.equations(wanted, set())
+    return substitute(replace(block, eqns=(*eqns, *block.eqns)), {}), [v for v in needed if v not in wanted]
 
 
 class Residuals:
@@ -37,6 +89,7 @@ class Residuals:
         inside = set(forward.builder.definitions) | set(params[1:])
         needed = [v for v in free_values(block) if v in inside or v is params[0]]
         self.recomputed, self.recorded = self._divide(needed, inside)
+        self.sizes: dict[Value, list[Any]] = {}
         self.tape_inits = [self._tape(v).atom for v in self.recorded]
         self.tape_params = [
             Value(t.type, f"{v.name}_tape" if v.name else "tape")
@@ -51,43 +104,31 @@ class Residuals:
     def _divide(self, needed: Sequence[Value], inside: set[Value]) -> tuple[list[Eqn], list[Value]]:
         """Equations to repeat in the reverse body, in order, and values to record."""
         index = self.params[0]
-        recorded = [v for v in needed if v is not index and not self._cheap(v, inside, set(needed))]
-        repeat: dict[Eqn, None] = {}
-        for value in needed:
-            if value is not index and value not in recorded:
-                self._collect(value, inside, set(recorded), repeat)
-        order = {eqn: k for k, eqn in enumerate(self.forward.builder.eqns)}
-        return sorted(repeat, key=order.__getitem__), recorded
+        again = Recomputation(self.forward.builder, inside - {index}, set(needed), self._may_load)
+        recorded = [v for v in needed if v is not index and not again.cheap(v)]
+        wanted = [v for v in needed if v is not index and v not in recorded]
+        return again.equations(wanted, set(recorded)), recorded
 
-    def _cheap(self, value: Value, inside: set[Value], needed: set[Value]) -> bool:
-        """Whether a needed value follows by scalar arithmetic from the index, values around the loop and other needs."""
-        eqn = self.forward.builder.definitions.get(value)
-        if eqn is None or eqn.regions or isinstance(value.type, Array) or eqn.op in _DEAR:
-            return False
-        primitive = PRIMITIVES.get(eqn.op)
-        if primitive is None or not (primitive.elementwise or eqn.op in ("index", "dim")):
-            return False
-        return all(self._at_hand(a, inside, needed) for a in eqn.args)
-
-    def _at_hand(self, atom: Atom, inside: set[Value], needed: set[Value]) -> bool:
-        if isinstance(atom, Const) or atom is self.params[0] or atom not in inside:
+    def _may_load(self, array: Atom) -> bool:
+        """Whether elements may be read again from an array around the loop: not from one that a loop further out writes,
+        which would have to be recorded whole for it, unless this loop runs over all of it anyway.
+        """
+        source = self.outer.builder.shape_source(array)
+        if source is None:
             return True
-        if atom in needed and isinstance(atom.type, Scalar):
-            return True
-        return self._cheap(atom, inside, needed)
-
-    def _collect(self, value: Value, inside: set[Value], recorded: set[Value], repeat: dict[Eqn, None]) -> None:
-        eqn = self.forward.builder.definitions[value]
-        for atom in eqn.args:
-            if isinstance(atom, Value) and atom in inside and atom not in recorded:
-                self._collect(atom, inside, recorded, repeat)
-        repeat[eqn] = None
+        size, stop = self.outer.size(array, 0), self.outer.handle(self.bounds[1])
+        bound = self.outer.builder.definition(stop.atom)
+        reached = stop.atom if bound is None or bound.op != "sub" else bound.args[0]
+        return array.type.rank == 1 and self.outer.atom(size) == reached
 
     def _tape(self, value: Value) -> Any:
         sizes = [self._hoist(size) for size in self.forward.shape(self.forward.handle(value))]
         count = trip_count(self.outer, self.bounds)
         dims = (*self.outer.dims_of([count]), *value.type.dims)
-        return self.outer("full", self.outer.zero(value.type.dtype), count, *sizes, dims=dims)
+        self.sizes[value] = sizes
+        tape = self.outer("full", self.outer.zero(value.type.dtype), count, *sizes, dims=dims)
+        tape.atom.name = f"{value.name}_tape" if value.name else "tape"
+        return tape
 
     def _hoist(self, size: Any) -> Any:
         """A size inside the loop as one outside it."""
@@ -136,5 +177,11 @@ class Residuals:
                 eqn.op, args, [o.type for o in eqn.outs], eqn.attrs, names=[o.name for o in eqn.outs]
             )
             env.update(zip(eqn.outs, outs, strict=True))
-        rest = substitute(Block((), self.block.eqns, self.block.results), env)
+        eqns = []
+        for eqn in self.block.eqns:
+            if eqn.op == "dim" and eqn.args[0] in self.sizes:
+                env[eqn.outs[0]] = self.outer.atom(self.sizes[eqn.args[0]][eqn.attrs["axis"]])
+            else:
+                eqns.append(eqn)
+        rest = substitute(Block((), tuple(eqns), self.block.results), env)
         return Block(tuple(fresh), (*op.builder.eqns, *rest.eqns), rest.results)

@@ -9,7 +9,7 @@ residual, an ordinary array indexed by the iteration; residuals that are cheap t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from adcompile.errors import MissingRule
 from adcompile.ir import Atom, Block, Const, Eqn, Value, free_values, is_float
@@ -27,7 +27,7 @@ from adcompile.transform.forward import (
     require_rule,
     steady_shapes,
 )
-from adcompile.transform.residuals import Residuals
+from adcompile.transform.residuals import Residuals, recompute
 from adcompile.transform.rules import cotangents_of
 
 Bars = dict[Value, Atom]
@@ -130,8 +130,13 @@ def _read_back(op: Emitter, bars: Bars, args: Sequence[Atom], cotangent: Atom | 
 
 
 def _captured(blocks: Sequence[Block], env: Env, varied: set[Value]) -> list[Value]:
-    """The varied values around some regions that they read, as the emitted program knows them."""
-    atoms = dict.fromkeys(read(env, v) for block in blocks for v in free_values(block))
+    """The varied values around some regions whose elements they read, as the emitted program knows them."""
+    read_sizes_only = {"dim"}
+    atoms: dict[Atom, None] = {}
+    for block in blocks:
+        eqns = tuple(e for e in block.eqns if e.op not in read_sizes_only)
+        defined = {o for e in block.eqns for o in e.outs}
+        atoms |= dict.fromkeys(read(env, v) for v in free_values(replace(block, eqns=eqns)) if v not in defined)
     return [a for a in atoms if isinstance(a, Value) and a in varied and is_float(a.type)]
 
 
@@ -160,26 +165,20 @@ def _sweep_if(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> Step | Non
         k for k, out in enumerate(eqn.outs) if is_float(out.type) and any(varies(s.results[k], varied) for s in swept)
     ]
     predicate = read(env, eqn.args[0])
-    captured = _captured(eqn.regions, env, varied)
-    seeds = {k: Value(eqn.outs[k].type, f"{eqn.outs[k].name}_bar" if eqn.outs[k].name else "") for k in active}
-    reverse = [_reverse_region(op.builder, s, seeds, captured, [None] * len(captured), {}) for s in swept] if active else []
-    blocks = _close_branches(reverse, captured)
-    residuals = [_residuals(b, o.builder) for b, o in zip(blocks, inner, strict=False)]
-    slots = [v for group in residuals for v in group]
-    regions = []
-    for k, (o, s) in enumerate(zip(inner, swept, strict=True)):
-        own = residuals[k] if residuals else []
-        filled = [v if v in own else _nothing(o, v) for v in slots]
-        regions.append(o.builder.block((), [*s.results, *filled]))
-    types = [o.type for o in eqn.outs] + [v.type for v in slots]
-    outs = op.builder.emit("if", (predicate,), types, eqn.attrs, regions)
+    captured = _captured(eqn.regions, env, varied) if active else []
+    seeds = {k: Value(eqn.outs[k].type, _bar(eqn.outs[k])) for k in active}
+    incoming = [Value(v.type, _bar(v)) for v in captured]
+    blocks = [_reverse_branch(op.builder, s, seeds, captured, incoming) for s in swept] if captured else []
+    divided = [recompute(b, o.builder) for b, o in zip(blocks, inner, strict=False)]
+    blocks, slots = [d[0] for d in divided], [d[1] for d in divided]
+    outs = _emit_forward_if(op, eqn, predicate, inner, swept, slots)
     for old, new in zip(eqn.outs, outs, strict=False):
         name_after(new, old.name)
         env[old] = new
     varied.update(outs[k] for k in active)
-    if not active or not captured:
+    if not captured:
         return None
-    kept: dict[Value, Atom] = dict(zip(slots, outs[len(eqn.outs) :], strict=True))
+    kept: dict[Value, Atom] = dict(zip([v for s in slots for v in s], outs[len(eqn.outs) :], strict=True))
 
     def back(op: Emitter, bars: Bars) -> None:
         given = {k: bars.pop(outs[k], None) for k in active}
@@ -187,28 +186,46 @@ def _sweep_if(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> Step | Non
             return
         mapping = dict(kept)
         for k, seed in seeds.items():
-            mapping[seed] = given[k] or op.zeros_like(op.handle(outs[k])).atom
+            mapping[seed] = _or_zeros(op, given[k], outs[k])
+        for value, before in zip(captured, incoming, strict=True):
+            mapping[before] = _or_zeros(op, bars.get(value), value)
         branches = [substitute(b, mapping) for b in blocks]
-        added = op.builder.emit("if", (predicate,), [v.type for v in captured], {}, branches)
-        for value, cotangent in zip(captured, added, strict=True):
-            accumulate(op, bars, value, cotangent)
+        after = op.builder.emit("if", (predicate,), [v.type for v in captured], {}, branches)
+        for value, cotangent in zip(captured, after, strict=True):
+            name_after(cotangent, _bar(value))
+            bars[value] = cotangent
 
     return Step(eqn, back)
 
 
-def _close_branches(reverse: Sequence[tuple[Emitter, list[Atom | None]]], captured: Sequence[Value]) -> list[Block]:
-    """Reverse branches that both return every captured cotangent, zeros made explicit."""
-    return [
-        op.builder.block(
-            (), [op.zeros_like(op.handle(v)).atom if c is None else c for v, c in zip(captured, found, strict=True)]
-        )
-        for op, found in reverse
-    ]
+def _reverse_branch(
+    parent: Builder, swept: Sweep, seeds: Mapping[int, Value], captured: Sequence[Value], incoming: Sequence[Value]
+) -> Block:
+    """The reverse of one branch: from the cotangents of its results and those of ``captured`` so far to the latter's."""
+    alike = dict(zip(incoming, captured, strict=True))
+    op, found = _reverse_region(parent, swept, seeds, captured, incoming, alike)
+    return op.builder.block((), [before if c is None else c for before, c in zip(incoming, found, strict=True)])
 
 
-def _residuals(block: Block, forward: Builder) -> list[Value]:
-    """What a reverse region reads from its forward region."""
-    return [v for v in free_values(block) if v in forward.definitions]
+def _emit_forward_if(
+    op: Emitter,
+    eqn: Eqn,
+    predicate: Atom,
+    inner: Sequence[Emitter],
+    swept: Sequence[Sweep],
+    slots: Sequence[Sequence[Value]],
+) -> tuple[Value, ...]:
+    """The branch of the forward sweep, which also returns what the reverse branches read (placeholders on the other side)."""
+    regions = []
+    for k, (o, s) in enumerate(zip(inner, swept, strict=True)):
+        filled = [v if group is slots[k] else _nothing(o, v) for group in slots for v in group]
+        regions.append(o.builder.block((), [*s.results, *filled]))
+    types = [o.type for o in eqn.outs] + [v.type for group in slots for v in group]
+    return op.builder.emit("if", (predicate,), types, eqn.attrs, regions)
+
+
+def _or_zeros(op: Emitter, cotangent: Atom | None, like: Atom) -> Atom:
+    return op.zeros_like(op.handle(like)).atom if cotangent is None else cotangent
 
 
 def _nothing(op: Emitter, value: Value) -> Atom:
@@ -272,9 +289,9 @@ def _sweep_loop(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> Step | N
         if all(g is None for g in given):
             return
         likes = [*(outs[k] for k in active), *captured]
-        carried = [
-            op.zeros_like(op.handle(v)).atom if g is None else g for v, g in zip(likes, [*given, *into], strict=True)
-        ]
+        carried = [_or_zeros(op, g, v) for v, g in zip(likes, [*given, *into], strict=True)]
+        for like, start in zip(likes, carried, strict=True):
+            name_after(start, _bar(like))
         start, stop, step = _reversed_range(op, bounds)
         ended = op.builder.emit(
             "loop", [start, stop, step, *carried], [c.type for c in likes], eqn.attrs, [substitute(final, {})]

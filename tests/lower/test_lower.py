@@ -1,9 +1,8 @@
-"""Lowered programs compute what the array programs compute, purely and in place, and look as a person would write them."""
+"""Lowered programs compute what the array programs compute, purely and in place, in the loop dialect only."""
 
 import numpy as np
 import pytest
 
-from adcompile.errors import MissingRule
 from adcompile.ir import Array
 from adcompile.ir.core import walk
 from adcompile.ir.verifier import verify
