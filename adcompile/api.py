@@ -159,7 +159,7 @@ class Transform:
         return self._specialise(signature, args, keywords)
 
     def trace(self, *args: Any, **keywords: Any) -> Table:
-        """The evaluation trace with the values of a call, as the tables of a lecture; without arguments, its formulas."""
+        """The evaluation trace with the values of a call, as a table; without arguments, formulas only."""
         from adcompile.inspect import table
 
         return table(self.subject(args, keywords))
@@ -177,7 +177,7 @@ class Transform:
         return stages(self.subject(args, keywords), self.options.fastmath)
 
     def graph(self, *args: Any, **keywords: Any) -> Graph:
-        """The computational graph of the function, as a picture; ``jit(grad(f)).graph(…)`` draws that of its gradient."""
+        """The computational graph of the function; ``jit(grad(f)).graph(…)`` draws that of its gradient."""
         from adcompile.inspect import graph
 
         return graph(self.subject(args, keywords))

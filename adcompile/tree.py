@@ -26,6 +26,8 @@ class Structure:
 
 
 LEAF = Structure(None)
+OPAQUE = "__adcompile_leaf__"
+"""A dataclass with this attribute is a leaf, not a container."""
 
 
 def _is_namedtuple(kind: type) -> bool:
@@ -33,6 +35,8 @@ def _is_namedtuple(kind: type) -> bool:
 
 
 def _is_dataclass(obj: Any) -> bool:
+    if hasattr(type(obj), OPAQUE):
+        return False
     return dataclasses.is_dataclass(obj) and not isinstance(obj, type)
 
 

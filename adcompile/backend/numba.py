@@ -27,6 +27,13 @@ def check_same(a, b, message):
 
 
 @register_jitable
+def check_true(condition, error, message):
+    """Raise ``error`` unless the condition holds."""
+    if not condition:
+        raise error(message)
+
+
+@register_jitable
 def check_index(i, n):
     """Raise IndexError unless ``0 <= i < n``."""
     if not 0 <= i < n:
@@ -64,7 +71,7 @@ def compile(trace: Trace, *, fastmath: bool = False) -> Callable[..., tuple[Any,
 def dispatcher(trace: Trace, *, fastmath: bool = False) -> tuple[Callable[..., Any], Source]:
     """The jitted function of a loop-dialect trace, callable from other njit functions, and its source."""
     written = emit(trace)
-    space = {"np": np, "math": math, "special": _Special, "check_same": check_same, "check_index": check_index}
+    space = {"np": np, "math": math, "special": _Special, "check_same": check_same, "check_true": check_true, "check_index": check_index}
     space |= {"check_nonzero": check_nonzero}
     exec(register(written), space)
     options = {"error_model": "numpy", "nogil": True, "fastmath": True if fastmath else {"contract"}}

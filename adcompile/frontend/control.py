@@ -14,8 +14,8 @@ from typing import Any
 
 from adcompile.errors import AdcompileError, InvalidArgument, StaticValueRequired, UnsupportedSyntax
 from adcompile.frontend.tracer import Region, Tracer
-from adcompile.frontend.values import Range, Reference, Undefined, assigned_names, is_dynamic
-from adcompile.ir import Array, Atom, Block, Eqn, Scalar, Type, Value
+from adcompile.frontend.values import PENDING, Range, Reference, Undefined, assigned_names, is_dynamic
+from adcompile.ir import ANY, Array, Atom, Block, Eqn, Scalar, Type, Value
 from adcompile.ir.types import INDEX, join
 from adcompile.primitives import Emitter, Handle
 from adcompile.primitives.indexing import trip_count
@@ -31,6 +31,15 @@ _TOTAL = {"add", "sub", "mul", "neg", "abs", "lt", "le", "gt", "ge", "eq", "ne",
 MAX_SPECULATED = 6
 MAX_UNROLL = 256
 MAX_PASSES = 8
+
+
+def placeholder(op: Emitter, type: Type) -> Any:
+    """A value of a type that nobody will look at; an array without elements."""
+    if isinstance(type, Scalar):
+        return op.constant(op.zero(type.dtype).atom.value, type)  # type: ignore[union-attr]
+    sizes = [d if isinstance(d, int) else 0 for d in type.dims]
+    dims = tuple(d if isinstance(d, int) else ANY for d in type.dims)
+    return op("full", op.zero(type.dtype), *sizes, dims=dims)
 
 
 # -- bringing values together -----------------------------------------------------------------------------------
@@ -77,6 +86,8 @@ def _same(a: Any, b: Any) -> bool:
 class Outcome:
     """What a region led to: its frozen region, names and array versions (read inside it), and an optional value."""
 
+    __adcompile_leaf__ = True
+
     region: Region
     names: dict[str, Any]
     arrays: dict[Reference, Handle]
@@ -100,6 +111,8 @@ def explore(t: Tracer, run: Callable[[], Any]) -> Outcome:
 @dataclass(frozen=True, eq=False)
 class Fresh:
     """An array made inside a region: its last version there."""
+
+    __adcompile_leaf__ = True
 
     handle: Handle
 
@@ -136,6 +149,10 @@ class Merge:
     def add(self, a: Any, b: Any, what: str) -> Callable[[Sequence[Value]], Any]:
         """Note a pair of traced values; the result is a function from the ``if``'s results to the merged value."""
         (ones, structure), (twos, other) = flatten(a), flatten(b)
+        if a is PENDING or b is PENDING:
+            structure = other = other if a is PENDING else structure
+            ones = [PENDING] * structure.count if a is PENDING else ones
+            twos = [PENDING] * structure.count if b is PENDING else twos
         if structure != other:
             raise InvalidArgument(f"{what} has another structure on each path", self.t.loc, "Make them alike.")
         makers = [self._leaf(x, y, what) for x, y in zip(ones, twos, strict=True)]
@@ -144,6 +161,8 @@ class Merge:
     def _leaf(self, a: Any, b: Any, what: str) -> Callable[[Sequence[Value]], Any]:
         if _same(a, b):
             return lambda outs: a
+        if a is PENDING or b is PENDING:
+            a, b = (self._placeholder(b, 1), b) if a is PENDING else (a, self._placeholder(a, 0))
         if isinstance(a, Undefined) or isinstance(b, Undefined):
             return lambda outs: Undefined(what, "is set on one path only")
         shared = [leaf for leaf in (a, b) if isinstance(leaf, Reference)]
@@ -156,6 +175,11 @@ class Merge:
         atoms = [as_atom(self.t, o, v, type, what) for o, v in zip(ops, (one, two), strict=True)]
         self.pairs.append((atoms[0], atoms[1], type))
         return lambda outs: self._merged(outs[place], shared)
+
+    def _placeholder(self, given: Any, side: int) -> Any:
+        """Something of the type of the value that the other side returns."""
+        value = _plain(given, self.sides[side])
+        return placeholder(self.sides[1 - side].region.op, self.sides[side].region.op.atom(value).type)
 
     def _merged(self, out: Value, shared: Sequence[Reference]) -> Any:
         """The result of the branch; one that may be an older array must not be written."""
@@ -255,6 +279,8 @@ def _thaw(t: Tracer, value: Any) -> Any:
 class Items:
     """The elements of an array along its first dimension."""
 
+    __adcompile_leaf__ = True
+
     array: Reference
 
     def length(self, t: Tracer) -> Any:
@@ -272,6 +298,8 @@ class Items:
 class Counted:
     """The numbers of a range, by their position."""
 
+    __adcompile_leaf__ = True
+
     range: Range
 
     def length(self, t: Tracer) -> Any:
@@ -288,6 +316,8 @@ class Counted:
 class Listed:
     """A container that every element of a loop takes whole: its items must be known while tracing."""
 
+    __adcompile_leaf__ = True
+
     items: Sequence[Any]
 
     def length(self, t: Tracer) -> Any:
@@ -302,6 +332,8 @@ class Listed:
 @dataclass(frozen=True)
 class Zipped:
     """Several things looped over together."""
+
+    __adcompile_leaf__ = True
 
     parts: Sequence[Any]
 
@@ -321,6 +353,8 @@ class Zipped:
 @dataclass(frozen=True)
 class Numbered:
     """``enumerate``."""
+
+    __adcompile_leaf__ = True
 
     part: Any
     start: Any
@@ -372,30 +406,58 @@ class Pass:
 
 
 def rolled_for(t: Tracer, node: ast.For, source: Any) -> None:
-    """A ``for`` loop as one equation."""
+    """A ``for`` loop as one equation: counted, or a ``while`` where a jump can leave it."""
     from adcompile.frontend.statements import bind_target, execute_loop_body
 
+    item: Callable[[Any], Any]
     if isinstance(source, Range):
-        bounds = [t.op.atom(x) for x in (source.start, source.stop, source.step)]
-        item: Callable[[Handle], Any] = lambda index: index
+        start, stop, step = source.start, source.stop, source.step
+        item = lambda index: index
     else:
-        source = iteration(t, source)
-        bounds = [t.op.atom(0), t.op.atom(source.length(t)), t.op.atom(1)]
-        item = lambda index: source.item(t, index)
+        parts = iteration(t, source)
+        start, stop, step = 0, parts.length(t), 1
+        item = lambda index: parts.item(t, index)
     hint = node.target.id if isinstance(node.target, ast.Name) and isinstance(source, Range) else "i"
+    leave = getattr(node, "leave", None)
 
     def body(index: Handle) -> None:
         bind_target(t, node.target, item(index))
         execute_loop_body(t, node.body)
 
-    _roll(t, node.body, body, bounds, hint, None)
+    if leave is None:
+        _roll(t, node.body, body, [t.op.atom(x) for x in (start, stop, step)], hint, None)
+        return
+    place = f" {hint}_{node.lineno}_{node.col_offset}"
+    t.frame.locals[place] = t.op.handle(t.op.atom(start))
+
+    def advance(_: Any) -> None:
+        index = t.lookup(place)
+        body(t.op.handle(index.atom))
+        t.frame.locals[place] = t.op.handle(index.atom) + step
+
+    def more() -> Handle:
+        index = t.read(t.lookup(place))
+        ahead = (index < stop if step > 0 else index > stop) if isinstance(step, int) else (stop - index) * step > 0
+        return t.op.logical_and(t.op.logical_not(t.read(t.lookup(f" {leave}"))), ahead)
+
+    _roll(t, node.body, advance, None, "", more, (place,))
 
 
 def rolled_while(t: Tracer, node: ast.While) -> None:
     """A ``while`` loop as one equation."""
+    from adcompile.frontend.expressions import evaluate, truth
     from adcompile.frontend.statements import execute_loop_body
 
-    _roll(t, node.body, lambda index: execute_loop_body(t, node.body), None, "", node.test)
+    leave = getattr(node, "leave", None)
+
+    def more() -> Handle:
+        test = lambda: t.op.handle(t.op.atom(truth(t, evaluate(t, node.test))))
+        if leave is None:
+            return test()
+        left = t.op.handle(t.op.atom(truth(t, t.lookup(f" {leave}"))))
+        return choose(t, left, lambda: t.op.handle(t.op.atom(False)), test)
+
+    _roll(t, node.body, lambda index: execute_loop_body(t, node.body), None, "", more)
 
 
 def _roll(
@@ -404,9 +466,10 @@ def _roll(
     body: Callable[[Handle], None],
     bounds: list[Atom] | None,
     hint: str,
-    test: Any,
+    test: Callable[[], Handle] | None,
+    more: Sequence[str] = (),
 ) -> None:
-    carried = _first_guess(t, statements)
+    carried = _first_guess(t, statements, more)
     for _ in range(MAX_PASSES):
         found = _trace_pass(t, carried, body, indexed=bounds is not None, hint=hint, test=test)
         grown = _grow(t, carried, found.outcome)
@@ -418,10 +481,10 @@ def _roll(
     )
 
 
-def _first_guess(t: Tracer, statements: list[ast.stmt]) -> Carried:
+def _first_guess(t: Tracer, statements: list[ast.stmt], more: Sequence[str]) -> Carried:
     """Numbers that the body assigns are carried for sure; the rest is found by tracing."""
     names = {}
-    for name in sorted(assigned_names(statements)):
+    for name in sorted({*assigned_names(statements), *more}):
         value = t.frame.locals.get(name)
         if isinstance(value, Handle) or (isinstance(value, int | float) and not isinstance(value, bool)):
             names[name] = t.op.atom(value).type
@@ -434,7 +497,7 @@ def _trace_pass(
     """Trace the body once with fresh parameters for everything carried."""
     index = Value(INDEX, hint) if indexed else None
     params = (
-        *(Value(type, name) for name, type in carried.names.items()),
+        *(Value(type, name.strip()) for name, type in carried.names.items()),
         *(Value(type, _array_name(r)) for r, type in carried.arrays.items()),
     )
     condition = _trace_condition(t, carried, test) if test is not None else None
@@ -469,19 +532,16 @@ def _enter(t: Tracer, carried: Carried, params: Sequence[Value]) -> list[Referen
     return [r for r in map(t.frame.locals.get, carried.names) if isinstance(r, Reference)]
 
 
-def _trace_condition(t: Tracer, carried: Carried, test: ast.expr) -> Block:
-    from adcompile.frontend.expressions import evaluate, truth
-
+def _trace_condition(t: Tracer, carried: Carried, test: Callable[[], Handle]) -> Block:
     params = (
-        *(Value(type, name) for name, type in carried.names.items()),
+        *(Value(type, name.strip()) for name, type in carried.names.items()),
         *(Value(type, _array_name(r)) for r, type in carried.arrays.items()),
     )
     found: list[Handle] = []
 
     def run() -> None:
         _enter(t, carried, params)
-        condition = truth(t, evaluate(t, test))
-        found.append(t.op.handle(t.op.atom(condition)))
+        found.append(test())
 
     outcome = explore(t, run)
     return outcome.region.op.builder.block(params, [found[0].atom])
@@ -491,9 +551,12 @@ def _grow(t: Tracer, carried: Carried, outcome: Outcome) -> Carried | None:
     """The carried values that the pass showed to be needed; None where they stand still."""
     names, arrays = dict(carried.names), dict(carried.arrays)
     for name, value in outcome.names.items():
-        if name not in t.frame.locals or isinstance(t.frame.locals[name], Undefined):
+        before = t.frame.locals.get(name)
+        if before is PENDING and value is not PENDING:
+            t.frame.locals[name] = t.wrap(placeholder(t.op, _type_of(t, t.op, _plain(value, outcome), name)))
+            before = t.frame.locals[name]
+        if name not in t.frame.locals or isinstance(before, Undefined):
             continue
-        before = t.frame.locals[name]
         if _same(before, value):
             continue
         names[name] = _carried_type(t, names.get(name), before, _plain(value, outcome), name)
@@ -566,7 +629,7 @@ def _leave(t: Tracer, carried: Carried, found: Pass, outs: Sequence[Value]) -> N
         if isinstance(before, Reference) and any(r.written for r in found.entered):
             before.root.stale = WRITTEN
         t.frame.locals[name] = t.wrap(t.op.handle(out))
-        t.name_after(t.frame.locals[name], name)
+        t.name_after(t.frame.locals[name], name.strip())
     for name in outcome.names:
         if name not in carried.names and (name not in t.frame.locals or isinstance(t.frame.locals[name], Undefined)):
             t.frame.locals[name] = Undefined(name, "is set only inside a loop that may not run")

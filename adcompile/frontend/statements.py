@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from adcompile.errors import AdcompileError, InvalidArgument, UnsupportedSyntax
@@ -19,6 +19,7 @@ from adcompile.frontend.expressions import (
     static_items,
     truth,
 )
+from adcompile.frontend.leaving import without_jumps
 from adcompile.frontend.tracer import Tracer
 from adcompile.frontend.values import Closure, Range, Reference, contains, has_dynamic, is_array
 from adcompile.primitives import Handle
@@ -32,9 +33,6 @@ class Return:
     value: Any
 
 
-BREAK, CONTINUE = object(), object()
-
-
 def execute_body(t: Tracer, body: list[ast.stmt]) -> Any:
     """Trace a function's body; the value it returns."""
     signal = execute(t, body)
@@ -42,7 +40,7 @@ def execute_body(t: Tracer, body: list[ast.stmt]) -> Any:
 
 
 def execute(t: Tracer, statements: list[ast.stmt]) -> Any:
-    """Trace statements in order; a signal where they return, break or continue, else None."""
+    """Trace statements in order; a `Return` where they return, else None."""
     for position, node in enumerate(statements):
         t.frame.rest.append(statements[position + 1 :])
         try:
@@ -213,38 +211,18 @@ def _if(t: Tracer, node: ast.If) -> Any:
     condition = truth(t, evaluate(t, node.test))
     if isinstance(condition, bool):
         return execute(t, node.body if condition else node.orelse)
+    if isinstance(node.body[-1], ast.Raise) and not contains(node.body, (ast.Return,)):
+        name, message = _exception(t, node.body[-1])
+        _require(t, t.op.logical_not(condition), name, message)
+        return execute(t, node.orelse)
     if contains([node], (ast.Return,)):
         return _if_returning(t, node, condition)
-    if contains(node.body + node.orelse, (ast.Break, ast.Continue)) and _leaves_loop(node):
-        raise UnsupportedSyntax(
-            "break and continue under a run-time condition are not supported yet",
-            t.loc,
-            "Put the rest of the body under `if`.",
-        )
     choose(t, condition, lambda: execute(t, node.body), lambda: execute(t, node.orelse))
     return None
 
 
-def _leaves_loop(node: ast.If) -> bool:
-    """Whether a break or continue in the branches belongs to a loop around them."""
-    stack: list[ast.AST] = [*node.body, *node.orelse]
-    while stack:
-        child = stack.pop()
-        if isinstance(child, ast.Break | ast.Continue):
-            return True
-        if not isinstance(child, ast.For | ast.While | ast.FunctionDef | ast.Lambda):
-            stack.extend(ast.iter_child_nodes(child))
-    return False
-
-
 def _if_returning(t: Tracer, node: ast.If, condition: Handle) -> Return:
     """A branch that returns: each way runs on to the end of the function, and the returned values merge."""
-    if any(rest is None for rest in t.frame.rest):
-        raise UnsupportedSyntax(
-            "return inside a loop under a run-time condition is not supported yet",
-            t.loc,
-            "Set a variable and return it after.",
-        )
     following = list(t.frame.rest)
 
     def way(body: list[ast.stmt]) -> Callable[[], Any]:
@@ -257,7 +235,7 @@ def _if_returning(t: Tracer, node: ast.If, condition: Handle) -> Return:
 
         return run
 
-    outcomes = explore(t, way(node.body)), explore(t, way(node.orelse))
+    outcomes = [replace(explore(t, way(body)), names={}) for body in (node.body, node.orelse)]
     return Return(merge(t, condition, *outcomes))
 
 
@@ -272,12 +250,14 @@ def _to_the_end(t: Tracer, body: list[ast.stmt], following: list[list[ast.stmt] 
 
 
 def _for(t: Tracer, node: ast.For) -> Any:
+    plain = without_jumps(node)
+    if plain is not None:
+        return execute(t, list(plain))
     source = evaluate(t, node.iter)
     with t.locating(node):
         if not isinstance(source, Range) and not _at_run_time(source):
             return _unrolled(t, node, static_items(t, source))
         try:
-            _guard_rolled(t, node)
             rolled_for(t, node, source)
         except AdcompileError as error:
             if unrollable(error, source) is None:
@@ -292,19 +272,6 @@ def _at_run_time(source: Any) -> bool:
     return isinstance(source, Items | Counted | Zipped | Numbered) or is_array(source)
 
 
-def _guard_rolled(t: Tracer, node: ast.For | ast.While) -> None:
-    if contains(node.body, (ast.Return,)) or any(_leaves_loop(_as_if(s)) for s in node.body):
-        raise UnsupportedSyntax(
-            "break, continue and return in a loop are not supported yet",
-            t.loc,
-            "Use a condition around the rest of the body.",
-        )
-
-
-def _as_if(statement: ast.stmt) -> ast.If:
-    return ast.If(test=ast.Constant(True), body=[statement], orelse=[])
-
-
 def execute_loop_body(t: Tracer, body: list[ast.stmt]) -> None:
     """Trace the body of a loop that is one equation."""
     t.frame.rest.append(None)
@@ -315,54 +282,71 @@ def execute_loop_body(t: Tracer, body: list[ast.stmt]) -> None:
 
 
 def _unrolled(t: Tracer, node: ast.For, items: list[Any]) -> Any:
-    """A loop over a container: its body once per element."""
-    t.frame.rest.append(None)
-    try:
-        for item in items:
-            bind_target(t, node.target, item)
-            signal = execute(t, node.body)
-            if signal is BREAK:
-                return None
-            if isinstance(signal, Return):
-                return signal
-    finally:
-        t.frame.rest.pop()
+    """A loop over a container: its body once per element, unless a jump has left it."""
+    for item in items:
+        if not _once_more(t, node, item):
+            return None
     return execute(t, node.orelse)
 
 
+def _once_more(t: Tracer, node: ast.For, item: Any) -> bool:
+    """One iteration of an unrolled loop; False where the loop was left before it."""
+
+    def body() -> None:
+        bind_target(t, node.target, item)
+        execute_loop_body(t, node.body)
+
+    leave = getattr(node, "leave", None)
+    left = truth(t, t.lookup(f" {leave}")) if leave else False
+    if isinstance(left, Handle):
+        choose(t, t.op.logical_not(left), body, lambda: None)
+        return True
+    if not left:
+        body()
+    return not left
+
+
 def _while(t: Tracer, node: ast.While) -> Any:
-    _guard_rolled(t, node)
+    plain = without_jumps(node)
+    if plain is not None:
+        return execute(t, list(plain))
     rolled_while(t, node)
     return execute(t, node.orelse)
 
 
-def _break(t: Tracer, node: ast.Break) -> Any:
-    return BREAK
-
-
-def _continue(t: Tracer, node: ast.Continue) -> Any:
-    return CONTINUE
+def _jump(t: Tracer, node: ast.Break | ast.Continue) -> Any:
+    raise UnsupportedSyntax("a jump outside a loop", t.loc)
 
 
 def _assert(t: Tracer, node: ast.Assert) -> None:
     condition = truth(t, evaluate(t, node.test))
+    message = "" if node.msg is None else evaluate(t, node.msg)
+    _require(t, condition, "AssertionError", message)
+
+
+def _require(t: Tracer, condition: Any, error: str, message: Any) -> None:
+    """Raise at run time unless a condition holds."""
     if isinstance(condition, Handle):
-        raise UnsupportedSyntax("assert on a run-time value is not supported yet", t.loc, "Check it before the call.")
-    if not condition:
-        raise InvalidArgument("assertion failed while tracing", t.loc)
+        t.op("check_true", condition, error=error, message=str(message))
+    elif not condition:
+        t.op("check_true", t.op.atom(False), error=error, message=str(message))
 
 
 def _raise(t: Tracer, node: ast.Raise) -> None:
-    if len(t.regions) > 1:
-        raise UnsupportedSyntax(
-            "raise under a run-time condition is not supported yet", t.loc, "Check before the call."
-        )
-    error = evaluate(t, node.exc) if node.exc is not None else None
-    if isinstance(error, type) and issubclass(error, BaseException):
-        error = error()
-    if isinstance(error, BaseException):
-        raise error
-    raise UnsupportedSyntax("raise without an exception", t.loc)
+    """A raise that the program reaches unconditionally; under a condition, `_if` makes it a check."""
+    name, message = _exception(t, node)
+    _require(t, False, name, message)
+
+
+def _exception(t: Tracer, node: ast.Raise) -> tuple[str, Any]:
+    """The name of a built-in exception class and its message."""
+    call = node.exc
+    called = isinstance(call, ast.Call)
+    kind = evaluate(t, call.func if called else call) if call is not None else None  # type: ignore[union-attr]
+    if not (isinstance(kind, type) and issubclass(kind, Exception) and kind.__module__ == "builtins"):
+        raise UnsupportedSyntax("only built-in exceptions can be raised", t.loc, 'Write raise ValueError("…").')
+    words = [str(evaluate(t, a)) for a in call.args] if called else []  # type: ignore[union-attr]
+    return kind.__name__, ", ".join(words)
 
 
 STATEMENTS: dict[type[ast.stmt], Callable[[Tracer, Any], Any]] = {
@@ -378,8 +362,8 @@ STATEMENTS: dict[type[ast.stmt], Callable[[Tracer, Any], Any]] = {
     ast.If: _if,
     ast.For: _for,
     ast.While: _while,
-    ast.Break: _break,
-    ast.Continue: _continue,
+    ast.Break: _jump,
+    ast.Continue: _jump,
     ast.Assert: _assert,
     ast.Raise: _raise,
 }

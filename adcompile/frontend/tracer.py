@@ -219,7 +219,7 @@ class Tracer:
             frame = frame.parent
         if name in frame.outward:
             raise UnsupportedSyntax(f"assignment to global {name!r}", self.loc, "Return the value instead.")
-        self.name_after(value, name)
+        self.name_after(value, name.strip())
         frame.locals[name] = value
 
     def name_after(self, value: Any, name: str) -> None:

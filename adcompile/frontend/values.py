@@ -46,13 +46,21 @@ class ListValue(list):
 class Undefined:
     """A name that only some path through the program sets."""
 
+    __adcompile_leaf__ = True
+
     name: str
     reason: str
+
+
+PENDING = Undefined("a returned value", "is not set yet")
+"""What a ``return`` inside a loop will give, before it does: takes on the type of the value."""
 
 
 @dataclass(frozen=True, eq=False)
 class Closure:
     """A ``def`` or ``lambda`` met while tracing, with the frame it sees (late binding, as in Python)."""
+
+    __adcompile_leaf__ = True
 
     definition: Definition
     frame: Any
@@ -68,6 +76,8 @@ class Closure:
 class Method:
     """A method of a traced value, not called yet."""
 
+    __adcompile_leaf__ = True
+
     receiver: Any
     rule: Any
     name: str
@@ -76,6 +86,8 @@ class Method:
 @dataclass(frozen=True)
 class Range:
     """``range(start, stop, step)`` with bounds that may be known only at run time."""
+
+    __adcompile_leaf__ = True
 
     start: Any
     stop: Any

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,7 @@ def curves(graph: Graph) -> Iterator[Curve]:
     for k, route in enumerate(layout.routes):
         points = [leaving[k], *route[1:-1], entering[k]]
         segments = []
-        for (x1, y1), (x2, y2) in zip(points, points[1:], strict=False):
+        for (x1, y1), (x2, y2) in pairwise(points):
             bend = (x2 - x1) * 0.45
             segments.append(((x1 + bend, y1), (x2 - bend, y2), (x2, y2)))
         yield Curve(points[0], tuple(segments))
@@ -84,7 +85,8 @@ def _ports(graph: Graph, end: int) -> dict[int, Point]:
         rx, ry = (s / 2 for s in size(graph.nodes[node]))
         for rank, k in enumerate(mine):
             angle = FAN * (2 * rank / (len(mine) - 1) - 1) if len(mine) > 1 else 0.0
-            ports[k] = (x + (-1 if end else 1) * rx * math.cos(angle), y + ry * math.sin(angle))
+            out = rx if graph.nodes[node].kind == "control" else rx * math.cos(angle)
+            ports[k] = (x - out if end else x + out, y + ry * math.sin(angle))
     return ports
 
 
@@ -195,4 +197,6 @@ def _draw_node(axes: Any, node: Node, at: Point) -> None:
     shift = 4 if node.operator else 0
     axes.text(at[0], at[1] - shift, words, ha="center", va="center", fontsize=12)
     if node.operator:
-        axes.text(at[0], at[1] + 10, node.operator.replace("$", r"\$"), ha="center", va="center", fontsize=8.5, color=FAINT)
+        axes.text(
+            at[0], at[1] + 10, node.operator.replace("$", r"\$"), ha="center", va="center", fontsize=8.5, color=FAINT
+        )

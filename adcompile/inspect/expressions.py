@@ -2,7 +2,7 @@
 
 A value with a label is a name; any other is written as the expression that defines it. The forms are the lecture's: the
 cotangent leads a product, a product keeps no parentheses around a quotient, a negative number has parentheses unless it
-comes first. These regroup ``a * (b / c)`` as ``a * b / c``, which is for reading: the program computes what it computes.
+comes first. These regroup ``a * (b / c)`` as ``a * b / c``, for reading; the program does not.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from adcompile.ir import Array, Atom, Const, Eqn, Value
 from adcompile.primitives import PRIMITIVES
 from adcompile.primitives.evaluate import spell
 
-ATOMIC, POWER, UNARY, PRODUCT, SUM, LOWEST = 20.0, 15.0, 14.0, 13.0, 12.0, 0.0
+ATOMIC, UNARY, PRODUCT, SUM, LOWEST = 20.0, 14.0, 13.0, 12.0, 0.0
 SUFFIXED = ("index", "dim", "transpose", "reshape", "copy")
 SILENT = ("cast", "identity", "stop_gradient")
 
@@ -50,25 +50,16 @@ class Speller:
     leading: set[Value] = field(default_factory=set)
 
     def formula(self, atom: Atom) -> str:
-        """The text with names; the definition of ``atom`` itself where it has one and no label."""
+        """The name of a value, or the formula that stands for it."""
         return self._atom(atom, self._name).text
 
     def equation(self, eqn: Eqn) -> str:
         """The right-hand side of an equation with names."""
         return self._equation(eqn, self._name).text
 
-    def numbers(self, atom: Atom, values: Mapping[Value, Any]) -> str:
-        """The same with numbers, calls inside it replaced by their values."""
-        return self._substituted(atom, self._number(values))
-
-    def equation_numbers(self, eqn: Eqn, values: Mapping[Value, Any]) -> str:
-        """The right-hand side of an equation with numbers."""
+    def numbers(self, eqn: Eqn, values: Mapping[Value, Any]) -> str:
+        """The right-hand side of an equation with numbers, calls inside it replaced by their values."""
         return self._equation(eqn, self._number(values)).text
-
-    def _substituted(self, atom: Atom, leaf: Callable[[Atom], Expression | None]) -> str:
-        eqn = None if atom in self.labels else self.definition(atom)
-        found = self._equation(eqn, leaf) if eqn is not None else self._atom(atom, leaf)
-        return found.text
 
     # -- leaves -----------------------------------------------------------------------------------------------
 
@@ -82,7 +73,7 @@ class Speller:
             if isinstance(atom, Const):
                 return _signed(show_number(atom.value))
             eqn = None if atom in self.labels else self.definition(atom)
-            nested = eqn is not None and (PRIMITIVES[eqn.op].infix or eqn.op in SILENT)
+            nested = eqn is not None and (_infix(eqn) or eqn.op in SILENT)
             return None if nested else _signed(show_number(values[atom]))
 
         return leaf
@@ -101,9 +92,10 @@ class Speller:
         texts = [self._atom(a, leaf) for a in args]
         if eqn.op in SILENT:
             return texts[0]
-        infix = PRIMITIVES[eqn.op].infix
-        if eqn.op == "add" and self._negated(args[1]) is not None:
-            return _subtract(texts[0], self._atom(self._negated(args[1]), leaf))
+        infix = _infix(eqn)
+        negated = self._negated(args[1]) if eqn.op == "add" else None
+        if negated is not None:
+            return _subtract(texts[0], self._atom(negated, leaf))
         if infix is not None:
             return _unary(infix[0], texts[0]) if len(texts) == 1 else _binary(infix, texts[0], texts[1])
         return _called(eqn, texts)
@@ -119,6 +111,10 @@ class Speller:
             return None
         eqn = self.definition(atom)
         return eqn.args[0] if eqn is not None and eqn.op == "neg" else None
+
+
+def _infix(eqn: Eqn) -> tuple[str, float] | None:
+    return PRIMITIVES[eqn.op].infix if eqn.op in PRIMITIVES else None
 
 
 def _signed(text: str) -> Expression:
@@ -145,8 +141,8 @@ def _binary(infix: tuple[str, float], left: Expression, right: Expression) -> Ex
 
 def _called(eqn: Eqn, texts: Sequence[Expression]) -> Expression:
     """A function call: elementwise ones by their plain names, the others as NumPy spells them."""
-    if PRIMITIVES[eqn.op].elementwise:
-        return Expression(f"{eqn.op}({', '.join(t.text for t in texts)})")
+    if eqn.op not in PRIMITIVES or PRIMITIVES[eqn.op].elementwise:
+        return Expression(f"{eqn.attrs.get('name', eqn.op)}({', '.join(t.text for t in texts)})")
     if eqn.op in ("store", "accumulate"):
         change = spell(eqn, ["", *(t.text for t in texts[1:])])
         if change.startswith("["):

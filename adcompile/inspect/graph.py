@@ -1,4 +1,4 @@
-"""The computational graph of a function: one node per equation, from the inputs on the left to the results on the right."""
+"""The computational graph of a function: one node per equation, inputs on the left, results on the right."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from adcompile.transform.simplify import drop_dead
 
 @dataclass(frozen=True)
 class Node:
-    """A circle of the graph: ``kind`` is input, value, control (a loop or branch) or output; ``title`` the whole equation."""
+    """A circle: ``kind`` is input, value, control (a loop or branch) or output; ``title`` is the whole equation."""
 
     name: str
     operator: str
@@ -139,7 +139,7 @@ class _Grapher:
 
     def _equation(self, eqn: Eqn) -> None:
         names = ", ".join(self.names[o] for o in eqn.outs)
-        if eqn.regions:
+        if eqn.regions and eqn.op in ("if", "loop", "while"):
             node, inputs = Node(names, eqn.op, "control", f"{names} = {eqn.op}"), eqn_inputs(eqn)
         else:
             node = Node(names, self._operator(eqn), "value", f"{names} = {self.speller.equation(eqn)}")
@@ -150,6 +150,8 @@ class _Grapher:
 
     def _operator(self, eqn: Eqn) -> str:
         """What a node does to its operands: ``*``, ``sin``, ``** 2``, ``[0]``."""
+        if eqn.op not in PRIMITIVES:
+            return eqn.attrs.get("name", eqn.op)
         infix = PRIMITIVES[eqn.op].infix
         words = [self._word(a) for a in eqn.args]
         if infix is not None and len(words) == 2:

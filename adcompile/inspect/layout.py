@@ -1,4 +1,4 @@
-"""Layered drawing of a directed acyclic graph: Sugiyama, Tagawa & Toda (1981), in the simple form that suits small graphs.
+"""Layered drawing of a directed acyclic graph: Sugiyama, Tagawa & Toda (1981), in a form that suits small graphs.
 
 Layers by longest path; an edge over several layers goes through a bend in each; orders by barycentres, the one with the
 fewest crossings kept; heights by pulling every node to the mean of its neighbours while those of a layer keep their
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 GAP_X, GAP_Y, BEND = 46.0, 22.0, 16.0
 SWEEPS = 24
@@ -48,11 +49,12 @@ def lay_out(sizes: Sequence[Point], edges: Sequence[tuple[int, int]]) -> Layout:
 
 
 def _layers(count: int, edges: Sequence[tuple[int, int]]) -> list[int]:
-    """The longest path to each node (edges go from lower to higher positions); an unused node stays on the left."""
+    """The longest path to each node (edges go from lower to higher positions); what nothing reads goes to the right."""
     layer = [0] * count
     for a, b in sorted(edges, key=lambda e: e[1]):
         layer[b] = max(layer[b], layer[a] + 1)
-    return layer
+    read = {a for a, _ in edges}
+    return [k if k == 0 or n in read else max(layer) for n, k in enumerate(layer)]
 
 
 def _chains(layer: Sequence[int], edges: Sequence[tuple[int, int]]) -> tuple[list[list[int]], list[int]]:
@@ -69,7 +71,7 @@ def _neighbours(count: int, chains: Sequence[Sequence[int]]) -> tuple[list[list[
     ahead: list[list[int]] = [[] for _ in range(count)]
     behind: list[list[int]] = [[] for _ in range(count)]
     for chain in chains:
-        for a, b in zip(chain, chain[1:], strict=False):
+        for a, b in pairwise(chain):
             ahead[a].append(b)
             behind[b].append(a)
     return ahead, behind
@@ -94,7 +96,10 @@ def _sweep(layers: list[list[int]], neighbours: list[list[int]], forth: bool) ->
     place = {n: float(k) for layer in layers for k, n in enumerate(layer)}
     result = [list(layer) for layer in layers]
     for k in range(len(layers)) if forth else reversed(range(len(layers))):
-        mean = {n: sum(place[m] for m in neighbours[n]) / len(neighbours[n]) if neighbours[n] else place[n] for n in result[k]}
+        mean = {
+            n: sum(place[m] for m in neighbours[n]) / len(neighbours[n]) if neighbours[n] else place[n]
+            for n in result[k]
+        }
         result[k].sort(key=lambda n: mean[n])
         place.update({n: float(position) for position, n in enumerate(result[k])})
     return result
@@ -134,9 +139,7 @@ def _heights(
         if sweep >= SWEEPS - 4:
             neighbours = [a + b for a, b in zip(ahead, behind, strict=True)]
         for layer in layers if sweep % 2 == 0 else layers[::-1]:
-            wanted = [
-                sum(y[m] for m in neighbours[n]) / len(neighbours[n]) if neighbours[n] else y[n] for n in layer
-            ]
+            wanted = [sum(y[m] for m in neighbours[n]) / len(neighbours[n]) if neighbours[n] else y[n] for n in layer]
             _spread(layer, y, wanted, heights)
     return y
 
@@ -144,7 +147,7 @@ def _heights(
 def _spread(layer: Sequence[int], y: list[float], wanted: Sequence[float], heights: Sequence[float]) -> None:
     """The heights nearest to the wanted ones, in least squares, in which neighbours keep their distance."""
     offsets = [0.0]
-    for a, b in zip(layer, layer[1:], strict=False):
+    for a, b in pairwise(layer):
         offsets.append(offsets[-1] + (heights[a] + heights[b]) / 2 + GAP_Y)
     pools: list[tuple[float, int]] = []
     for want, offset in zip(wanted, offsets, strict=True):

@@ -18,10 +18,12 @@ from adcompile.inspect.table import Row
 from adcompile.ir import Atom, Block, Const, Eqn, Trace, Value, free_values
 from adcompile.ir.builder import Builder
 from adcompile.ir.core import eqn_inputs, substitute
-from adcompile.ir.interpreter import record
+from adcompile.ir.interpreter import interpret, record
 from adcompile.primitives import Emitter
 from adcompile.primitives.evaluate import evaluate, number
 from adcompile.source import SourceLoc
+
+RULED = ("custom_jvp", "custom_vjp")
 
 
 class Sheet:
@@ -90,7 +92,7 @@ class Sheet:
         formula = self.speller.formula(atom) if eqn is None else self.speller.equation(eqn)
         numbers = ""
         if self.known and eqn is not None and is_scalar(atom, *self._leaves(atom)):
-            numbers = self.speller.equation_numbers(eqn, self.values)
+            numbers = self.speller.numbers(eqn, self.values)
         self._add(Row(name, formula, numbers, value, loc))
 
     def _leaves(self, atom: Atom) -> list[Atom]:
@@ -119,14 +121,14 @@ class Sheet:
         self.done = len(self.op.builder.eqns)
         free = tuple(free_values(Block((), pending, ())))
         program = Trace("pending", Block(free, pending, ()))
-        self.values.update(record(program, [self.values[v] for v in free], evaluate, number))
+        self.values.update(record(program, [self.values[v] for v in free], _compute, number))
 
     # -- loops and branches -----------------------------------------------------------------------------------
 
     def regions(self, start: int, names: dict[Value, str]) -> None:
         """Rows for the control equations emitted since ``start``: their code, then their results."""
         for eqn in self.op.builder.eqns[start:]:
-            if not eqn.regions or eqn.op.startswith("custom"):
+            if not eqn.regions or eqn.op in RULED:
                 continue
             for out, hint in zip(eqn.outs, _hints(eqn), strict=True):
                 if out in names:
@@ -169,6 +171,13 @@ class Sheet:
         for value in eqn_inputs(eqn):
             collect(value)
         return Block(tuple(params), (*needed, eqn), eqn.outs)
+
+
+def _compute(eqn: Eqn, values: Sequence[Any]) -> tuple[Any, ...]:
+    """The results of an equation; a call of a function with a rule of the user's runs the function."""
+    if eqn.op in RULED:
+        return interpret(Trace(eqn.op, eqn.regions[0]), values, _compute, number)
+    return evaluate(eqn, values)
 
 
 def _carried(eqn: Eqn, region: Block) -> Sequence[Value]:

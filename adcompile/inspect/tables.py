@@ -1,7 +1,7 @@
 """The lecture's three tables: evaluation trace, forward tangent trace, reverse adjoint trace.
 
-Griewank & Walther, Evaluating Derivatives (2008), tables 1.2, 1.3 and 3.1. Each mode has the table of what it does; rows
-are written by `adcompile.inspect.sheet.Sheet` while the transforms emit one equation of the function after another.
+Griewank & Walther, Evaluating Derivatives (2008), chapter 1. Each mode has the table of what it does; rows are written
+by `adcompile.inspect.sheet.Sheet` while the transforms emit one equation of the function after another.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def _forward_rows(sheet: Sheet, block: Block, dots: dict[Value, Atom]) -> None:
     sheet.rule()
     for name, result in _results(sheet, block):
         sheet.line(name, read(env, result))
-        if isinstance(result, Value) and result in dots:
-            sheet.line(f"{name}_dot", dots[result])
+        if dots and is_float(result.type):
+            sheet.line(f"{name}_dot", read(dots, result) if result in dots else sheet.op.zeros_like(result).atom)
 
 
 def _dotted(sheet: Sheet, eqn: Eqn, results: Sequence[Atom], tangents: Sequence[Atom | None]) -> dict[Value, str]:
@@ -126,7 +126,7 @@ def _seed_rows(sheet: Sheet, block: Block, env: dict[Value, Atom], of: Callable[
     """``y = v6``, ``y_bar = 1`` and ``v6_bar = y_bar``: the cotangent of the first float result."""
     bars: dict[Value, Atom] = {}
     sheet.rule()
-    named = dict((result, name) for name, result in _results(sheet, block))
+    named = {result: name for name, result in _results(sheet, block)}
     for result, name in named.items():
         sheet.line(name, read(env, result))
     for result in block.results:

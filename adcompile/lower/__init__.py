@@ -14,8 +14,9 @@ from adcompile.ir.builder import Builder
 from adcompile.lower import elementwise, movement, products, reductions, searching, updates
 from adcompile.lower.context import Context
 from adcompile.lower.control import lower_block
+from adcompile.lower.merge import merge_loops
 from adcompile.primitives import Emitter
-from adcompile.transform.simplify import drop_dead
+from adcompile.transform.simplify import drop_dead, simplify
 
 RULES = {
     name: rule
@@ -51,7 +52,7 @@ def lower(trace: Trace) -> Trace:
     results = lower_block(context, trace.block, RULES, params)
     atoms = tuple(context.buffer(r).atom for r in results)
     block = drop_dead(Block(trace.params, tuple(context.op.builder.eqns), atoms))
-    return insert_copies(replace(trace, block=block))
+    return insert_copies(simplify(replace(trace, block=merge_loops(block))))
 
 
 __all__ = ["RULES", "lower"]

@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from adcompile.errors import MissingRule
-from adcompile.ir import Array, Atom, Block, Eqn, Value, free_values
-from adcompile.ir.core import walk
+from adcompile.ir import Array, Atom, Block, Const, Eqn, Value, free_values
+from adcompile.ir.core import eqn_inputs, walk
 from adcompile.lower.context import Context, Delayed, Lowered, last_uses
 from adcompile.lower.fusion import to_force
 from adcompile.lower.indices import Index
 from adcompile.lower.subscripts import as_index
 from adcompile.primitives import PRIMITIVES, Handle
+from adcompile.primitives.indexing import FULL, trip_count
 
 Rule = Callable[..., Any]
 Rules = Mapping[str, Rule]
@@ -77,7 +78,7 @@ def _name(value: Lowered, name: str) -> None:
 
 def _enter(context: Context, eqn: Eqn, inits: Sequence[Lowered]) -> list[Handle]:
     """Buffers and scalars to carry in; what reads a buffer that the regions may overwrite is forced before."""
-    carried = [context.force(x) if isinstance(x, Delayed) else x for x in inits]
+    carried = [_carried_in(context, eqn, k, x) for k, x in enumerate(inits)]
     written = _written(eqn.regions)
     touched: set[Value] = set()
     for x in (*carried, *(context.env[v] for v in free_values_of(eqn) if v in written)):
@@ -88,6 +89,47 @@ def _enter(context: Context, eqn: Eqn, inits: Sequence[Lowered]) -> list[Handle]
     context.protect(touched)
     context.is_live = live
     return [context.buffer(x) for x in carried]
+
+
+def _carried_in(context: Context, eqn: Eqn, k: int, x: Lowered) -> Lowered:
+    """The buffer that a carried array starts in; a tape that the loop fills need not hold anything before."""
+    if not isinstance(x, Delayed):
+        return x
+    if x.buffer is None and eqn.op == "loop" and _fills(context, eqn, k, x):
+        return context.leaf(context.empty(x.type, x.sizes, eqn.outs[k].name), x.sizes)
+    return context.force(x, eqn.outs[k].name)
+
+
+def _fills(context: Context, eqn: Eqn, k: int, x: Delayed) -> bool:
+    """Whether a loop stores row 0, 1, … of a carried array, all of them, and does nothing else with it."""
+    (body,) = eqn.regions
+    param, uses = body.params[1 + k], [e for e in body.eqns if body.params[1 + k] in eqn_inputs(e)]
+    if len(uses) != 1 or uses[0].op != "store" or uses[0].args[1] is param or body.results[k] is not uses[0].outs[0]:
+        return False
+    if any(uses[0].outs[0] in eqn_inputs(e) for e in body.eqns) or uses[0].attrs["spec"] != (
+        ("int",),
+        *(FULL,) * (x.rank - 1),
+    ):
+        return False
+    start, stop, step = (read(context, a) for a in eqn.args[:3])
+    if not _is_count(body, uses[0].args[2], eqn.args[0], eqn.args[2]):
+        return False
+    bounds = [h.atom for h in (start, stop, step) if isinstance(h, Handle)]
+    return context.indices.equal(x.sizes[0], as_index(trip_count(context.op, bounds)))
+
+
+def _is_count(body: Block, place: Atom, start: Atom, step: Atom) -> bool:
+    """Whether ``place`` is the number of the iteration: ``(index - start) // step``."""
+    defined = {o: e for e in body.eqns for o in e.outs}
+    eqn = defined.get(place) if isinstance(place, Value) else None
+    if eqn is not None and eqn.op == "floordiv" and eqn.args[1] == step:
+        place, step = eqn.args[0], Const(1, step.type)
+        eqn = defined.get(place) if isinstance(place, Value) else None
+    if not (isinstance(step, Const) and step.value == 1):
+        return False
+    if eqn is not None and eqn.op == "sub" and eqn.args[1] == start:
+        return eqn.args[0] is body.params[0]
+    return place is body.params[0] and isinstance(start, Const) and start.value == 0
 
 
 def free_values_of(eqn: Eqn) -> list[Value]:

@@ -15,7 +15,7 @@ from adcompile.primitives import PRIMITIVES
 
 _CHEAP = 2
 """Operations per element below which computing twice beats storing."""
-_HEAVY = 8
+HEAVY = 8
 _FREE = frozenset({"cast", "identity", "stop_gradient"})
 _COSTS = {"div": 4, "sqrt": 4, "floordiv": 4, "mod": 4, **dict.fromkeys(
     ("add", "sub", "mul", "neg", "square", "abs", "sign", "maximum", "minimum", "where", "lt", "le", "gt", "ge", "eq",
@@ -35,7 +35,7 @@ def to_force(block: Block) -> set[Value]:
         for a in eqn.args:
             if isinstance(a, Value):
                 uses[a] = uses.get(a, 0) + 1
-    forced = {o for e in block.eqns for o in e.outs if uses.get(o, 0) > 1 and _own_cost(e) >= _HEAVY}
+    forced = {o for e in block.eqns for o in e.outs if uses.get(o, 0) > 1 and own_cost(e) >= HEAVY}
     for _ in range(4):
         found = _Plan(block, _costs(block, forced)).forced
         if found == forced:
@@ -44,7 +44,7 @@ def to_force(block: Block) -> set[Value]:
     return forced
 
 
-def _own_cost(eqn: Eqn) -> int:
+def own_cost(eqn: Eqn) -> int:
     """Operations per element of one equation."""
     if eqn.op in _FREE or not (eqn.op in PRIMITIVES and PRIMITIVES[eqn.op].elementwise):
         return 0
@@ -59,7 +59,7 @@ def _costs(block: Block, forced: set[Value]) -> dict[Value, int]:
         if not delayed or not isinstance(eqn.outs[0].type, Array):
             continue
         operands = {a for a in eqn.args if isinstance(a, Value) and a not in forced}
-        costs[eqn.outs[0]] = _own_cost(eqn) + sum(costs.get(a, 0) for a in operands)
+        costs[eqn.outs[0]] = own_cost(eqn) + sum(costs.get(a, 0) for a in operands)
     return costs
 
 
@@ -79,7 +79,7 @@ class _Plan:
     def equation(self, eqn: Eqn) -> None:
         """Decide on the results, then hand the uses on to the operands."""
         for out in eqn.outs:
-            if isinstance(out.type, Array) and (out in self.needed or self.repeats(out)):
+            if isinstance(out.type, Array) and eqn.op != "full" and (out in self.needed or self.repeats(out)):
                 self.forced.add(out)
         if eqn.regions:
             self.control(eqn)

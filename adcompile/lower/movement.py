@@ -216,6 +216,12 @@ def roll(context: Context, eqn: Eqn, x: Delayed, shift: Handle) -> Delayed:
     return mapped_view(x, x.type, x.sizes, read)
 
 
+def check_true(context: Context, eqn: Eqn, condition: Handle) -> tuple:
+    """A check of the user's stays where it is."""
+    context.op("check_true", condition, **eqn.attrs)
+    return ()
+
+
 def _start(context: Context, size: Index, shift: Index) -> Index:
     """Where the first element goes; a shift by one needs no remainder."""
     if isinstance(shift, int) and abs(shift) == 1:
@@ -228,6 +234,7 @@ def _start(context: Context, size: Index, shift: Index) -> Index:
 RULES = {
     "roll": roll,
     "check_same": check_same,
+    "check_true": check_true,
     "vector": vector,
     "full": full,
     "empty": empty,

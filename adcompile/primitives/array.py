@@ -37,6 +37,18 @@ define(
 )
 
 
+define(
+    Primitive(
+        "check_true",
+        infer=lambda types, attrs: (),
+        python=lambda texts, eqn: f"check_true({texts[0]}, {eqn.attrs['error']}, {eqn.attrs['message']!r})",
+        differentiable=False,
+        effect=True,
+        doc="raise a built-in exception (its name) with a message unless the condition holds",
+    )
+)
+
+
 # -- making arrays ----------------------------------------------------------------------------------------------
 
 

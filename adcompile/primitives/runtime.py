@@ -14,6 +14,12 @@ def check_same(a: int, b: int, message: str) -> None:
         raise ValueError(f"{message}: sizes {a} and {b}")
 
 
+def check_true(condition: bool, error: type[Exception], message: str) -> None:
+    """Raise ``error`` unless the condition holds."""
+    if not condition:
+        raise error(message)
+
+
 def check_index(i: int, n: int) -> None:
     """Raise IndexError unless ``0 <= i < n``."""
     if not 0 <= i < n:
@@ -40,6 +46,7 @@ NAMESPACE: dict[str, Any] = {
     "math": math,
     "special": _Special(),
     "check_same": check_same,
+    "check_true": check_true,
     "check_index": check_index,
     "check_nonzero": check_nonzero,
 }

@@ -18,6 +18,7 @@ from adcompile.ir.types import shaped
 from adcompile.primitives import Emitter
 from adcompile.primitives.indexing import FULL
 from adcompile.transform.forward import forward
+from adcompile.transform import reverse_control, reverse_custom
 from adcompile.transform.reverse import accumulate, backward, sweep
 from adcompile.transform.simplify import number_values, simplify
 
@@ -205,3 +206,6 @@ def _shape_back(op: Emitter, table: Atom, result: Atom, param: Value) -> Atom:
     if isinstance(type, Array) and type.rank == table.type.rank:
         return table
     return op.reshape_to(op.handle(table), sizes, type).atom
+
+
+__all__ = ["gradient_trace", "jacobian_trace", "jvp_trace", "reverse_control", "reverse_custom", "vjp_trace"]

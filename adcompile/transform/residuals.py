@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from adcompile.errors import MissingRule
-from adcompile.ir import Array, Atom, Block, Const, Eqn, Scalar, Value, free_values
+from adcompile.ir import ANY, Array, Atom, Block, Const, Eqn, Scalar, Value, free_values
 from adcompile.ir.builder import Builder
 from adcompile.ir.core import substitute
 from adcompile.primitives import PRIMITIVES, Emitter
@@ -22,15 +22,17 @@ _DEAR = {"exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "pow", "er
 """Elementwise primitives dearer than reading a recorded value."""
 
 
+FIRST_ROOM = 8
+"""Iterations that the tape of a loop of unknown length has room for at first."""
+
+
 class Recomputation:
     """Which values of a forward region a reverse region can compute again by cheap scalar equations.
 
     ``inside`` are the values only the forward region has, ``given`` those of them that the reverse region gets anyway.
     """
 
-    def __init__(
-        self, builder: Builder, inside: set[Value], given: set[Value], may_load: Callable[[Atom], bool]
-    ):
+    def __init__(self, builder: Builder, inside: set[Value], given: set[Value], may_load: Callable[[Atom], bool]):
         self.builder, self.inside, self.given, self.may_load = builder, inside, given, may_load
 
     def cheap(self, value: Value) -> bool:
@@ -80,12 +82,10 @@ class Residuals:
         outer: Emitter,
         forward: Emitter,
         params: Sequence[Value],
-        inits: Sequence[Atom],
-        bounds: Sequence[Atom],
+        bounds: Sequence[Atom] | None,
         block: Block,
     ):
-        self.outer, self.forward, self.block, self.bounds = outer, forward, block, bounds
-        self.params, self.inits = params, inits
+        self.outer, self.forward, self.block, self.bounds, self.params = outer, forward, block, bounds, params
         inside = set(forward.builder.definitions) | set(params[1:])
         needed = [v for v in free_values(block) if v in inside or v is params[0]]
         self.recomputed, self.recorded = self._divide(needed, inside)
@@ -97,7 +97,7 @@ class Residuals:
         ]
         place = self._iteration(forward, params[0]) if self.recorded else None
         self.tape_results = [
-            forward("store", t, v, place, spec=(("int",), *(FULL,) * v.type.rank)).atom
+            forward("store", self._with_room(t, v, place), v, place, spec=(("int",), *(FULL,) * v.type.rank)).atom
             for t, v in zip(self.tape_params, self.recorded, strict=True)
         ]
 
@@ -113,9 +113,10 @@ class Residuals:
         """Whether elements may be read again from an array around the loop: not from one that a loop further out writes,
         which would have to be recorded whole for it, unless this loop runs over all of it anyway.
         """
-        source = self.outer.builder.shape_source(array)
-        if source is None:
+        if self.outer.builder.shape_source(array) is None:
             return True
+        if self.bounds is None:
+            return False
         size, stop = self.outer.size(array, 0), self.outer.handle(self.bounds[1])
         bound = self.outer.builder.definition(stop.atom)
         reached = stop.atom if bound is None or bound.op != "sub" else bound.args[0]
@@ -123,12 +124,26 @@ class Residuals:
 
     def _tape(self, value: Value) -> Any:
         sizes = [self._hoist(size) for size in self.forward.shape(self.forward.handle(value))]
-        count = trip_count(self.outer, self.bounds)
-        dims = (*self.outer.dims_of([count]), *value.type.dims)
+        count = FIRST_ROOM if self.bounds is None else trip_count(self.outer, self.bounds)
+        dims = (ANY if self.bounds is None else self.outer.dims_of([count])[0], *value.type.dims)
         self.sizes[value] = sizes
         tape = self.outer("full", self.outer.zero(value.type.dtype), count, *sizes, dims=dims)
         tape.atom.name = f"{value.name}_tape" if value.name else "tape"
         return tape
+
+    def _with_room(self, tape: Value, value: Value, place: Any) -> Atom:
+        """The tape, twice as long where it is full and the number of iterations is not known before."""
+        if self.bounds is not None:
+            return tape
+        op, rest = self.forward, (FULL,) * value.type.rank
+        room = op.size(tape, 0)
+        longer, same = Emitter(op.builder.child()), Emitter(op.builder.child())
+        empty = longer(
+            "full", longer.zero(value.type.dtype), longer.handle(room.atom) * 2, *self.sizes[value], dims=tape.type.dims
+        )
+        grown = longer("store", empty, tape, room, spec=(("slice", False, True, 1), *rest))
+        regions = [longer.builder.block((), [grown.atom]), same.builder.block((), [tape])]
+        return op.builder.emit("if", ((place >= room).atom,), [tape.type], {}, regions, names=[tape.name])[0]
 
     def _hoist(self, size: Any) -> Any:
         """A size inside the loop as one outside it."""
@@ -159,6 +174,8 @@ class Residuals:
 
     def _iteration(self, op: Emitter, index: Value) -> Any:
         """The number of the iteration with a given index, from 0."""
+        if self.bounds is None:
+            return op.handle(index)
         start, step = op.handle(self.bounds[0]), op.handle(self.bounds[2])
         return (op.handle(index) - start) // step if step.atom != Const(1, step.type) else op.handle(index) - start
 

@@ -175,8 +175,17 @@ def _check_nonzero(kernel: Kernel, eqn: Eqn) -> list[Operand]:
     return []
 
 
+def _check_true(kernel: Kernel, eqn: Eqn) -> list[Operand]:
+    (condition,) = eqn.args
+    true = scalars.truth(kernel.code, condition.type.dtype, kernel.scalar(condition, condition.type.dtype))
+    failure = Failure(f"raise {eqn.attrs['error']}", eqn.loc, eqn.attrs["message"])
+    kernel.fail_if(kernel.code.let(f"xor i1 {true}, true"), failure)
+    return []
+
+
 HANDLERS = {
     "empty": _empty, "copy": _copy, "dim": _dim, "reshape": _reshape,
     "index": _index, "store": _store, "accumulate": _accumulate,
     "check_same": _check_same, "check_index": _check_index, "check_nonzero": _check_nonzero,
+    "check_true": _check_true,
 }  # fmt: skip

@@ -5,6 +5,7 @@ The kernel returns 0, or the number of a `Failure` counted from 1, with two inte
 
 from __future__ import annotations
 
+import builtins
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -33,6 +34,8 @@ class Failure:
         """Raise the exception, ``a`` and ``b`` being the numbers that did not fit."""
         if self.kind == "same":
             raise ShapeMismatch(f"{self.message}: sizes {a} and {b}", self.loc)
+        if self.kind.startswith("raise "):
+            raise getattr(builtins, self.kind.removeprefix("raise "))(self.message)
         exception, text = _EXCEPTIONS[self.kind]
         place = f"\n{self.loc.show()}" if self.loc else ""
         raise exception(text.format(a=a, b=b) + place)

@@ -1,0 +1,120 @@
+"""``break``, ``continue`` and ``return`` inside loops, rewritten as flags that guard what follows.
+
+``for …: if c: break; rest`` becomes ``leave = False; for … (while not leave): if c: leave = True; if not leave: rest``.
+A loop so rewritten has no jumps left, so that branches and loops need to know nothing about them.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from dataclasses import dataclass, field
+from typing import Any
+
+from adcompile.frontend.values import PENDING, contains
+
+JUMPS = (ast.Break, ast.Continue, ast.Return)
+
+
+@functools.lru_cache(maxsize=1024)
+def without_jumps(node: Any) -> tuple[ast.stmt, ...] | None:
+    """The statements that replace a loop; None where it holds no jump of its own."""
+    if not jumps(node.body):
+        return None
+    tag = f"{node.lineno}_{node.col_offset}"
+    return tuple(_Loop(node, f"leave_{tag}", f"skip_{tag}", f"returned_{tag}", f"value_{tag}").rewritten())
+
+
+def jumps(body: list[ast.stmt]) -> bool:
+    """Whether some statements of a loop's body leave it, or an iteration of it, by a jump."""
+    return any(isinstance(s, ast.Return) or _jumps(s) for s in body)
+
+
+def _jumps(node: ast.AST) -> bool:
+    if isinstance(node, JUMPS):
+        return True
+    if isinstance(node, ast.For | ast.While):
+        return contains(node.body, (ast.Return,)) or any(map(_jumps, node.orelse))
+    if isinstance(node, ast.If):
+        return any(map(_jumps, (*node.body, *node.orelse)))
+    return False
+
+
+@dataclass
+class _Loop:
+    """One loop being rewritten; the flags get names that no program can spell."""
+
+    node: Any
+    leave: str
+    skip: str
+    returned: str
+    value: str
+    used: set[str] = field(default_factory=set)
+
+    def rewritten(self) -> list[ast.stmt]:
+        body = self.block(self.node.body)
+        if self.skip in self.used:
+            body = [self.set(self.skip, False), *body]
+        loop = type(self.node)(**{f: getattr(self.node, f) for f in self.node._fields})
+        loop.body, loop.orelse = body, []
+        loop.leave = self.leave if self.leave in self.used else None
+        ast.copy_location(loop, self.node)
+        before = [self.set(self.leave, False)] if loop.leave else []
+        after: list[ast.stmt] = []
+        if self.returned in self.used:
+            before += [self.set(self.returned, False), self.set(self.value, PENDING)]
+            after.append(self.when(self.load(self.returned), [self.place(ast.Return(self.load(self.value)))]))
+        if self.node.orelse:
+            after.append(self.when(self.no(self.leave), self.node.orelse) if loop.leave else ast.Pass())
+        return [*before, loop, *after] if not self.node.orelse or loop.leave else [*before, loop, *self.node.orelse]
+
+    def block(self, statements: list[ast.stmt]) -> list[ast.stmt]:
+        made: list[ast.stmt] = []
+        for k, statement in enumerate(statements):
+            if not _jumps(statement):
+                made.append(statement)
+                continue
+            made += self.statement(statement)
+            rest = self.block(statements[k + 1 :])
+            flags = [f for f in (self.leave, self.skip) if f in self.used]
+            if rest and not isinstance(statement, JUMPS):
+                made.append(self.when(self.no(*flags), rest))
+            break
+        return made
+
+    def statement(self, node: Any) -> list[ast.stmt]:
+        if isinstance(node, ast.Break):
+            return [self.set(self.leave, True)]
+        if isinstance(node, ast.Continue):
+            return [self.set(self.skip, True)]
+        if isinstance(node, ast.Return):
+            value = node.value if node.value is not None else self.place(ast.Constant(None))
+            target = self.place(ast.Assign([self.store(self.value)], value), node)
+            return [target, self.set(self.returned, True), self.set(self.leave, True)]
+        if isinstance(node, ast.If):
+            branch = ast.If(node.test, self.block(node.body), self.block(node.orelse))
+            return [ast.copy_location(branch, node)]
+        return self.block(list(without_jumps(node) or (node,)))
+
+    # -- pieces of syntax, placed at the loop -----------------------------------------------------------------
+
+    def place(self, node: Any, like: ast.AST | None = None) -> Any:
+        return ast.copy_location(node, like or self.node)
+
+    def store(self, name: str) -> ast.Name:
+        self.used.add(name)
+        return self.place(ast.Name(f" {name}", ast.Store()))
+
+    def load(self, name: str) -> ast.Name:
+        return self.place(ast.Name(f" {name}", ast.Load()))
+
+    def set(self, name: str, value: Any) -> ast.stmt:
+        return self.place(ast.Assign([self.store(name)], self.place(ast.Constant(value))))
+
+    def no(self, *names: str) -> ast.expr:
+        loaded: list[ast.expr] = [self.load(n) for n in names]
+        test = loaded[0] if len(loaded) == 1 else self.place(ast.BoolOp(ast.Or(), loaded))
+        return self.place(ast.UnaryOp(ast.Not(), test))
+
+    def when(self, test: ast.expr, body: list[ast.stmt]) -> ast.If:
+        return self.place(ast.If(test, body or [self.place(ast.Pass())], []))
