@@ -19,6 +19,7 @@ import numpy as np
 
 THREADS = 2
 SHORTEST_LOOP = 5e-3
+LONGEST_TOTAL = 20.0
 TOLERANCES = {"float64": 1e-9, "float32": 1e-4}
 
 
@@ -67,7 +68,7 @@ class Workload:
         """One row per competitor whose name is not in ``skip``, timed over ``repeat`` rounds."""
         contestants = [_enter(self, c) for c in self.competitors if c.name not in skip]
         running = [c for c in contestants if c.case]
-        _agree([c for c in running], TOLERANCES[self.dtype])
+        _agree(running, TOLERANCES[self.dtype])
         slots = [_Slot(c, kind, f) for c in running for kind, f in c.calls()]
         for slot in slots:
             slot.calibrate()
@@ -76,7 +77,7 @@ class Workload:
                 time.sleep(self.pause)
                 slot.take_turn()
         for slot in slots:
-            slot.record()
+            slot.record(repeat)
         return [c.row for c in contestants]
 
 
@@ -108,11 +109,16 @@ class _Slot:
             self.count = max(2 * self.count, int(1.2 * self.count * SHORTEST_LOOP / max(taken, 1e-9)))
 
     def take_turn(self) -> None:
+        """One more time, unless the earlier ones already took too long together."""
+        if sum(self.times) * self.count > LONGEST_TOTAL:
+            return
         self.function()
         self.times.append(_loop(self.function, self.count) / self.count)
 
-    def record(self) -> None:
+    def record(self, repeat: int) -> None:
         row = self.contestant.row
+        if len(self.times) < repeat:
+            row.note += f"{self.kind}: {len(self.times)} rounds. "
         setattr(row, f"{self.kind}_min", min(self.times))
         setattr(row, f"{self.kind}_median", statistics.median(self.times))
         if self.kind == "gradient":

@@ -53,6 +53,10 @@ class Speller:
         """The name of a value, or the formula that stands for it."""
         return self._atom(atom, self._name).text
 
+    def operand(self, atom: Atom) -> str:
+        """The same in parentheses, unless it is a name, a number or a call."""
+        return self._atom(atom, self._name).within(ATOMIC)
+
     def equation(self, eqn: Eqn) -> str:
         """The right-hand side of an equation with names."""
         return self._equation(eqn, self._name).text

@@ -20,6 +20,9 @@ from adcompile.primitives import PRIMITIVES
 from adcompile.primitives.evaluate import spell
 from adcompile.transform.simplify import drop_dead
 
+LONGEST = 16
+"""Operands without a node are left out of a node's words where they are longer; its title has them."""
+
 
 @dataclass(frozen=True)
 class Node:
@@ -121,7 +124,10 @@ class _Grapher:
         for param in self.block.params:
             self.place[param] = self._node(Node(self.names[param], "", "input", f"{self.names[param]}: {param.type}"))
         for eqn in drop_dead(self.block).eqns:
-            if eqn.outs and not self._is_size(eqn):
+            if self._is_size(eqn):
+                for out in eqn.outs:
+                    del self.names[out]  # written out wherever it is used
+            elif eqn.outs:
                 self._equation(eqn)
         self._results()
         return Graph(name, tuple(self.nodes), tuple(self.edges))
@@ -168,8 +174,8 @@ class _Grapher:
             return repr(atom.value)
         if atom in self.place:
             return ""
-        eqn = self.definitions.get(atom)
-        return self.names[atom] if eqn is None else self.speller.equation(eqn)
+        text = self.speller.operand(atom)
+        return text if len(text) <= LONGEST else "…"
 
     def _results(self) -> None:
         """Results that the user named are outputs themselves; the others get a node ``y``."""

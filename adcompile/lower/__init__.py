@@ -15,6 +15,7 @@ from adcompile.lower import elementwise, movement, products, reductions, searchi
 from adcompile.lower.context import Context
 from adcompile.lower.control import lower_block
 from adcompile.lower.merge import merge_loops
+from adcompile.lower.split import split_loops
 from adcompile.primitives import Emitter
 from adcompile.transform.simplify import drop_dead, simplify
 
@@ -52,7 +53,8 @@ def lower(trace: Trace) -> Trace:
     results = lower_block(context, trace.block, RULES, params)
     atoms = tuple(context.buffer(r).atom for r in results)
     block = drop_dead(Block(trace.params, tuple(context.op.builder.eqns), atoms))
-    return insert_copies(simplify(replace(trace, block=merge_loops(block))))
+    merged = simplify(replace(trace, block=merge_loops(block)))
+    return insert_copies(simplify(replace(trace, block=split_loops(merged.block))))
 
 
 __all__ = ["RULES", "lower"]

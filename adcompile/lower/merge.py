@@ -42,10 +42,10 @@ def merge_loops(block: Block) -> Block:
 
 def _merge_back(eqns: list[Eqn], later: int, results: Sequence[Atom]) -> tuple[list[Eqn], int] | None:
     """The equations with the loop at ``later`` merged into one before it, and where to go on; None if there is none."""
-    if not _mergeable(eqns[later]):
+    if not mergeable(eqns[later]):
         return None
     for earlier in range(later - 1, max(-1, later - 1 - _NEAR), -1):
-        if _mergeable(eqns[earlier]) and _alike(eqns[earlier], eqns[later]):
+        if mergeable(eqns[earlier]) and _alike(eqns[earlier], eqns[later]):
             found = _merge(eqns, earlier, later, results)
             if found is not None:
                 return found
@@ -55,7 +55,7 @@ def _merge_back(eqns: list[Eqn], later: int, results: Sequence[Atom]) -> tuple[l
 def _alike(one: Eqn, two: Eqn) -> bool:
     """The same range, the same kind, and not too large together; no heavy loop moves out of its vector registers."""
     size = sum(1 for e in (one, two) for _ in walk(e.regions[0]))
-    if one.args[:3] != two.args[:3] or size > _LARGEST or _is_vector(one) != _is_vector(two):
+    if one.args[:3] != two.args[:3] or size > _LARGEST or is_vector(one) != is_vector(two):
         return False
     nested = [any(e.op == "loop" for e in loop.regions[0].eqns) for loop in (one, two)]
     return nested[0] == nested[1] or not _is_heavy(two if nested[0] else one)
@@ -66,7 +66,7 @@ def _is_heavy(eqn: Eqn) -> bool:
     return any(own_cost(e) > HEAVY for e in walk(eqn.regions[0]))
 
 
-def _mergeable(eqn: Eqn) -> bool:
+def mergeable(eqn: Eqn) -> bool:
     """A loop, or a nest of loops, over scalar operations on elements."""
     return eqn.op == "loop" and all(_is_element_wise(e) for e in walk(eqn.regions[0]))
 
@@ -83,7 +83,7 @@ def _is_check(eqn: Eqn) -> bool:
     return eqn.op in PRIMITIVES and PRIMITIVES[eqn.op].effect
 
 
-def _is_vector(eqn: Eqn) -> bool:
+def is_vector(eqn: Eqn) -> bool:
     """Whether iterations are independent but for sums: no checks, no positions that are data, no searches."""
     defined = {o: e for e in walk(eqn.regions[0]) for o in e.outs}
     for inner in (eqn, *walk(eqn.regions[0])):
@@ -165,9 +165,8 @@ def _targets(eqn: Eqn) -> list[Value]:
 
 def _movable(eqn: Eqn) -> bool:
     """What may be computed earlier than it stands."""
-    return _mergeable(eqn) or eqn.op in ("empty", "reshape", "dim", "index", "gemm", *_CHECKS) or (
-        eqn.op in PRIMITIVES and PRIMITIVES[eqn.op].elementwise
-    )  # fmt: skip
+    plain = eqn.op in ("empty", "reshape", "dim", "index", "gemm")
+    return plain or mergeable(eqn) or _is_check(eqn) or _is_scalar(eqn)
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,11 @@ def _rational(value: float) -> Any:
     return sympy.Rational(repr(value))
 
 
+def is_small(expression: Any, limit: int) -> bool:
+    """Whether an expression has at most ``limit`` nodes, counted as a tree."""
+    return all(k < limit for k, _ in enumerate(sympy.preorder_traversal(expression)))
+
+
 def is_boolean(value: Any) -> bool:
     """Whether a SymPy object is a truth value; symbols stand for numbers."""
     return isinstance(value, Boolean) and not isinstance(value, sympy.Symbol)

@@ -20,7 +20,10 @@ from adcompile.ir.interpreter import interpret
 from adcompile.ir.types import PYTHON_BOOL
 from adcompile.primitives import PRIMITIVES
 from adcompile.primitives import evaluate as numeric
-from adcompile.symbolic.algebra import ALGEBRA, Algebra, condition, exact, is_boolean, number
+from adcompile.symbolic.algebra import ALGEBRA, Algebra, condition, exact, is_boolean, is_small, number
+
+NODES = 1000
+"""Size of an expression, counted as a tree, beyond which SymPy takes too long."""
 
 
 class Inexpressible(Exception):
@@ -105,6 +108,8 @@ class Evaluator:
         except (TypeError, AttributeError, IndexError) as error:
             place = f" at {eqn.loc.short}" if eqn.loc else ""
             raise Inexpressible(f"{eqn.op}{place} cannot be computed on symbols") from error
+        for out in outs:
+            _require_small(out, eqn)
         return tuple(self._settle(out, o.type) for out, o in zip(outs, eqn.outs, strict=True))
 
     def _symbolic(self, eqn: Eqn, values: Sequence[Any]) -> tuple[Any, ...]:
@@ -139,6 +144,14 @@ def constant(value: Any, type: Type) -> Any:
 def is_symbolic(value: Any) -> bool:
     """Whether a value holds SymPy expressions."""
     return isinstance(value, sympy.Basic) or (isinstance(value, np.ndarray) and value.dtype == object)
+
+
+def _require_small(value: Any, eqn: Eqn) -> None:
+    """Refuse expressions that swell: SymPy works on trees, in which a value that is read twice stands twice."""
+    elements = value.flat if isinstance(value, np.ndarray) else (value,)
+    if not all(is_small(e, NODES) for e in elements if isinstance(e, sympy.Basic)):
+        place = f" at {eqn.loc.short}" if eqn.loc else ""
+        raise Inexpressible(f"the expression{place} has more than {NODES} nodes")
 
 
 def _without_rules(trace: Trace) -> Trace:

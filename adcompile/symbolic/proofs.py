@@ -18,7 +18,7 @@ import sympy
 from sympy.core.relational import Relational
 
 from adcompile.primitives import PRIMITIVES, Primitive
-from adcompile.symbolic.algebra import ALGEBRA, exact
+from adcompile.symbolic.algebra import ALGEBRA, exact, is_small
 
 DIGITS = 50
 POINTS = 20
@@ -203,11 +203,6 @@ def _truth(relation: Any, gap: Any, sign: int) -> Any:
     """A relation where ``gap`` has a sign; unchanged where it compares something else."""
     ratio = sympy.cancel((relation.lhs - relation.rhs) / gap)
     return relation.func(ratio * sign, 0) if ratio.is_number and ratio != 0 else relation
-
-
-def is_small(expression: Any, limit: int) -> bool:
-    """Whether an expression has at most ``limit`` nodes, counted as a tree."""
-    return all(k < limit for k, _ in enumerate(sympy.preorder_traversal(expression)))
 
 
 def _at_points(

@@ -17,14 +17,12 @@ from adcompile.modes import Argnums
 from adcompile.primitives.evaluate import run
 from adcompile.symbolic.algebra import exact
 from adcompile.symbolic.evaluate import Evaluator, Frozen, Inexpressible
-from adcompile.symbolic.proofs import is_small, undifferentiated
+from adcompile.symbolic.proofs import undifferentiated
 from adcompile.symbolic.report import Finding
 from adcompile.testing import Tolerance, assert_close
 from adcompile.transform.derivatives import gradient_trace, jvp_trace, vjp_trace
 from adcompile.transform.simplify import simplify
 
-NODES = 4000
-"""Size of an expression, counted as a tree, beyond which differentiating it takes too long."""
 ROUNDED = {"float64": 1e-12, "float32": 1e-5}
 """Relative error that constants folded in a dtype may cause."""
 
@@ -127,8 +125,6 @@ class Symbols:
     def jacobian(self, output: int, position: int) -> list[list[Any]]:
         """SymPy's derivatives of the elements of a result with respect to those of an argument."""
         rows = elements_of(self.values[output])
-        if not all(is_small(e, NODES) for e in rows):
-            raise Inexpressible(f"an expression has more than {NODES} nodes")
         found = [[self.frozen.thaw(sympy.diff(e, x)) for x in elements_of(self.args[position])] for e in rows]
         if any(undifferentiated(e) for row in found for e in row):
             raise Inexpressible("SymPy has no derivative of it")

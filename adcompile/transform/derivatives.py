@@ -17,8 +17,8 @@ from adcompile.ir.builder import Builder
 from adcompile.ir.types import shaped
 from adcompile.primitives import Emitter
 from adcompile.primitives.indexing import FULL
-from adcompile.transform.forward import forward
 from adcompile.transform import reverse_control, reverse_custom
+from adcompile.transform.forward import forward
 from adcompile.transform.reverse import accumulate, backward, sweep
 from adcompile.transform.simplify import number_values, simplify
 

@@ -11,19 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from adcompile.errors import MissingRule
-from adcompile.ir import ANY, Array, Atom, Block, Const, Eqn, Scalar, Value, free_values
+from adcompile.ir import Array, Atom, Block, Const, Eqn, Scalar, Value, free_values
 from adcompile.ir.builder import Builder
 from adcompile.ir.core import substitute
 from adcompile.primitives import PRIMITIVES, Emitter
-from adcompile.primitives.indexing import FULL, trip_count
+from adcompile.primitives.indexing import trip_count
+from adcompile.transform.tapes import Rows, Stack
 
 _DEAR = {"exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "pow", "erf", "erfc", "sqrt", "cbrt", "div"}
 """Elementwise primitives dearer than reading a recorded value."""
-
-
-FIRST_ROOM = 8
-"""Iterations that the tape of a loop of unknown length has room for at first."""
 
 
 class Recomputation:
@@ -89,17 +85,12 @@ class Residuals:
         inside = set(forward.builder.definitions) | set(params[1:])
         needed = [v for v in free_values(block) if v in inside or v is params[0]]
         self.recomputed, self.recorded = self._divide(needed, inside)
-        self.sizes: dict[Value, list[Any]] = {}
-        self.tape_inits = [self._tape(v).atom for v in self.recorded]
-        self.tape_params = [
-            Value(t.type, f"{v.name}_tape" if v.name else "tape")
-            for t, v in zip(self.tape_inits, self.recorded, strict=True)
-        ]
+        self.count = None if bounds is None else trip_count(outer, bounds)
+        self.tapes = [self._tape(v) for v in self.recorded]
         place = self._iteration(forward, params[0]) if self.recorded else None
-        self.tape_results = [
-            forward("store", self._with_room(t, v, place), v, place, spec=(("int",), *(FULL,) * v.type.rank)).atom
-            for t, v in zip(self.tape_params, self.recorded, strict=True)
-        ]
+        self.tape_inits = [a for tape in self.tapes for a in tape.inits]
+        self.tape_params = [p for tape in self.tapes for p in tape.params]
+        self.tape_results = [a for tape in self.tapes for a in tape.record(forward, place)]
 
     def _divide(self, needed: Sequence[Value], inside: set[Value]) -> tuple[list[Eqn], list[Value]]:
         """Equations to repeat in the reverse body, in order, and values to record."""
@@ -110,8 +101,10 @@ class Residuals:
         return again.equations(wanted, set(recorded)), recorded
 
     def _may_load(self, array: Atom) -> bool:
-        """Whether elements may be read again from an array around the loop: not from one that a loop further out writes,
-        which would have to be recorded whole for it, unless this loop runs over all of it anyway.
+        """Whether elements may be read again from an array around the loop.
+
+        Not from one that a loop further out writes, which would have to be recorded whole for it, unless this loop runs
+        over all of it anyway.
         """
         if self.outer.builder.shape_source(array) is None:
             return True
@@ -122,55 +115,32 @@ class Residuals:
         reached = stop.atom if bound is None or bound.op != "sub" else bound.args[0]
         return array.type.rank == 1 and self.outer.atom(size) == reached
 
-    def _tape(self, value: Value) -> Any:
+    def _tape(self, value: Value) -> Rows | Stack:
         sizes = [self._hoist(size) for size in self.forward.shape(self.forward.handle(value))]
-        count = FIRST_ROOM if self.bounds is None else trip_count(self.outer, self.bounds)
-        dims = (ANY if self.bounds is None else self.outer.dims_of([count])[0], *value.type.dims)
-        self.sizes[value] = sizes
-        tape = self.outer("full", self.outer.zero(value.type.dtype), count, *sizes, dims=dims)
-        tape.atom.name = f"{value.name}_tape" if value.name else "tape"
-        return tape
-
-    def _with_room(self, tape: Value, value: Value, place: Any) -> Atom:
-        """The tape, twice as long where it is full and the number of iterations is not known before."""
-        if self.bounds is not None:
-            return tape
-        op, rest = self.forward, (FULL,) * value.type.rank
-        room = op.size(tape, 0)
-        longer, same = Emitter(op.builder.child()), Emitter(op.builder.child())
-        empty = longer(
-            "full", longer.zero(value.type.dtype), longer.handle(room.atom) * 2, *self.sizes[value], dims=tape.type.dims
-        )
-        grown = longer("store", empty, tape, room, spec=(("slice", False, True, 1), *rest))
-        regions = [longer.builder.block((), [grown.atom]), same.builder.block((), [tape])]
-        return op.builder.emit("if", ((place >= room).atom,), [tape.type], {}, regions, names=[tape.name])[0]
+        if any(size is None for size in sizes):
+            return Stack(self.outer, self.forward, value, self.count)
+        return Rows(self.outer, value, sizes, self.count)
 
     def _hoist(self, size: Any) -> Any:
-        """A size inside the loop as one outside it."""
+        """A size inside the loop as one outside it; None where it changes from one iteration to the next."""
         if isinstance(size, int):
             return size
-        return self.outer.handle(self._hoisted(size.atom))
+        atom = self._hoisted(size.atom)
+        return None if atom is None else self.outer.handle(atom)
 
-    def _hoisted(self, atom: Atom) -> Atom:
-        if isinstance(atom, Const):
+    def _hoisted(self, atom: Atom) -> Atom | None:
+        inside = self.forward.builder.definitions
+        if isinstance(atom, Const) or (atom not in inside and atom not in self.params):
             return atom
-        eqn = self.forward.builder.definitions.get(atom)
-        if atom is self.params[0] or atom in self.params:
-            return self._refuse(atom)
-        if eqn is None:
-            return atom
-        if eqn.op == "dim" and eqn.args[0] not in self.forward.builder.definitions and eqn.args[0] not in self.params:
+        eqn = inside.get(atom)
+        if eqn is None or eqn.regions:
+            return None
+        if eqn.op == "dim" and eqn.args[0] not in inside and eqn.args[0] not in self.params:
             return self.outer.atom(self.outer.size(eqn.args[0], eqn.attrs["axis"]))
-        if eqn.regions or not PRIMITIVES[eqn.op].elementwise:
-            return self._refuse(atom)
-        return self.outer(eqn.op, *(self._hoisted(a) for a in eqn.args), **eqn.attrs).atom
-
-    def _refuse(self, atom: Atom) -> Atom:
-        raise MissingRule(
-            "an array whose size changes from one iteration to the next would have to be recorded",
-            self.forward.builder.loc,
-            "Give the array one size for all iterations.",
-        )
+        args = [self._hoisted(a) for a in eqn.args]
+        if not PRIMITIVES[eqn.op].elementwise or any(a is None for a in args):
+            return None
+        return self.outer(eqn.op, *args, **eqn.attrs).atom
 
     def _iteration(self, op: Emitter, index: Value) -> Any:
         """The number of the iteration with a given index, from 0."""
@@ -185,9 +155,10 @@ class Residuals:
         fresh = [Value(p.type, p.name) for p in self.block.params]
         env: dict[Value, Atom] = {self.params[0]: fresh[0], **dict(zip(self.block.params, fresh, strict=True))}
         place = self._iteration(op, fresh[0]) if self.recorded else None
-        for value, tape in zip(self.recorded, tapes, strict=True):
-            env[value] = op("index", tape, place, spec=(("int",), *(FULL,) * value.type.rank)).atom
-            env[value].name = env[value].name or value.name  # type: ignore[union-attr]
+        rest = list(tapes)
+        for value, tape in zip(self.recorded, self.tapes, strict=True):
+            own, rest = rest[: len(tape.inits)], rest[len(tape.inits) :]
+            env[value] = tape.read(op, own, place)
         for eqn in self.recomputed:
             args = [env.get(a, a) if isinstance(a, Value) else a for a in eqn.args]
             outs = op.builder.emit(
@@ -195,10 +166,11 @@ class Residuals:
             )
             env.update(zip(eqn.outs, outs, strict=True))
         eqns = []
+        sizes = {v: tape.sizes for v, tape in zip(self.recorded, self.tapes, strict=True) if tape.sizes is not None}
         for eqn in self.block.eqns:
-            if eqn.op == "dim" and eqn.args[0] in self.sizes:
-                env[eqn.outs[0]] = self.outer.atom(self.sizes[eqn.args[0]][eqn.attrs["axis"]])
+            if eqn.op == "dim" and eqn.args[0] in sizes:
+                env[eqn.outs[0]] = self.outer.atom(sizes[eqn.args[0]][eqn.attrs["axis"]])
             else:
                 eqns.append(eqn)
-        rest = substitute(Block((), tuple(eqns), self.block.results), env)
-        return Block(tuple(fresh), (*op.builder.eqns, *rest.eqns), rest.results)
+        moved = substitute(Block((), tuple(eqns), self.block.results), env)
+        return Block(tuple(fresh), (*op.builder.eqns, *moved.eqns), moved.results)

@@ -106,7 +106,7 @@ def _sweep_if(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> Step | Non
 def _reverse_branch(
     parent: Builder, swept: Sweep, seeds: Mapping[int, Value], captured: Sequence[Value], incoming: Sequence[Value]
 ) -> Block:
-    """The reverse of one branch: from the cotangents of its results and those of ``captured`` so far to the latter's."""
+    """The reverse of one branch: from the cotangents of its results and those of ``captured`` so far to these."""
     alike = dict(zip(incoming, captured, strict=True))
     op, found = _reverse_region(parent, swept, seeds, captured, incoming, alike)
     return op.builder.block((), [before if c is None else c for before, c in zip(incoming, found, strict=True)])
@@ -120,7 +120,7 @@ def _emit_forward_if(
     swept: Sequence[Sweep],
     slots: Sequence[Sequence[Value]],
 ) -> tuple[Value, ...]:
-    """The branch of the forward sweep, which also returns what the reverse branches read (placeholders on the other side)."""
+    """The branch of the forward sweep, which also returns what its reverse reads (placeholders on the other side)."""
     regions = []
     for k, (o, s) in enumerate(zip(inner, swept, strict=True)):
         filled = [v if group is slots[k] else _nothing(o, v) for group in slots for v in group]
@@ -234,8 +234,9 @@ def _reverse_body(
     captured: Sequence[Value],
     steady: Mapping[Value, Atom],
 ) -> Block:
-    """The reverse of one iteration: from the cotangents of what it hands on to those of what it was given, adding to the
-    cotangents of ``captured`` on the way.
+    """The reverse of one iteration: from the cotangents of what it hands on to those of what it was given.
+
+    On the way it adds to the cotangents of ``captured``.
     """
     seeds = {k: Value(p.type, bar_name(p)) for k, p in zip(active, varied, strict=True)}
     sums = [Value(v.type, bar_name(v)) for v in captured]

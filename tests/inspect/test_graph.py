@@ -45,7 +45,8 @@ def test_sizes_and_numbers_are_words():
     graph = GRAPHS["network"]
     operators = [n.operator for n in graph.nodes]
     assert "** 2" in operators
-    assert not any(n.operator == "dim" for n in graph.nodes)
+    assert "/ …" in operators and "dim" not in operators
+    assert any(n.title.endswith(" / (x.shape[0] * w2.shape[1])") for n in graph.nodes)
 
 
 def test_operand_used_twice_has_two_edges():

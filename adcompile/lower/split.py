@@ -1,0 +1,197 @@
+"""Loop dialect → loop dialect: a loop that asks where it is gets an inner part that need not ask.
+
+Conditions on the loop index (``i > 0``, ``i - 1 < 0``, ``(i + 1) % n``) hold, or fail, throughout all but a few iterations
+at either end. The loop becomes three in a row; in the middle one the conditions are constants, so that periodic
+neighbours and boundary cases cost nothing there and LLVM can vectorise it (index set splitting; Wolfe, High Performance
+Compilers for Parallel Computing, 1996).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from adcompile.ir import Atom, Block, Const, Eqn, Scalar, Value
+from adcompile.ir.builder import Builder
+from adcompile.ir.core import substitute, walk
+from adcompile.lower.context import Context
+from adcompile.lower.indices import Affine, Index
+from adcompile.lower.merge import is_vector, mergeable
+from adcompile.primitives import Emitter
+
+_LARGEST = 160
+_ONE = Affine(1)
+
+
+def split_loops(block: Block) -> Block:
+    """Split every innermost loop of a block that LLVM could vectorise but for conditions on its index."""
+    context = Context(Emitter(Builder()))
+    return Block(block.params, _rebuilt(context, context.op.builder, block), block.results)
+
+
+def _rebuilt(context: Context, builder: Builder, block: Block) -> tuple[Eqn, ...]:
+    for eqn in block.eqns:
+        builder.loc, builder.note = eqn.loc, eqn.note
+        parts = _split(context, eqn) if _worth(eqn) else None
+        if parts is None:
+            builder.append(replace(eqn, regions=tuple(_region(context, r) for r in eqn.regions)))
+    return tuple(builder.eqns)
+
+
+def _region(context: Context, block: Block) -> Block:
+    with context.inside(context.op.builder.child()) as builder:
+        return Block(block.params, _rebuilt(context, builder, block), block.results)
+
+
+def _worth(eqn: Eqn) -> bool:
+    """An innermost loop by steps of one, of moderate size, that only elementwise conditions keep from being vectorised."""
+    if eqn.op != "loop" or eqn.args[2] != Const(1, eqn.args[2].type) or not mergeable(eqn) or not is_vector(eqn):
+        return False
+    body = list(walk(eqn.regions[0]))
+    return len(body) <= _LARGEST and not any(e.op == "loop" for e in body)
+
+
+# -- conditions -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """Below ``place`` the equation gives something else than from there on; ``early`` tells which end that is near.
+
+    ``distance`` is how far from that end; ``value`` is what the equation gives in the middle part.
+    """
+
+    eqn: Eqn
+    place: Affine
+    early: bool
+    distance: int
+    value: Atom
+
+
+class _Body:
+    """Finds the cuts of one loop; its equations must be in sight of the context."""
+
+    def __init__(self, context: Context, eqn: Eqn):
+        self.indices, (self.block,) = context.indices, eqn.regions
+        self.index = self.block.params[0]
+        self.start, self.stop = self.indices.form(eqn.args[0]), self.indices.form(eqn.args[1])
+        self.inner = {*self.block.params, *(o for e in self.block.eqns for o in e.outs)}
+
+    def cuts(self) -> Iterator[_Cut]:
+        """Every equation that is constant, or plain, in the middle part."""
+        for eqn in self.block.eqns:
+            if eqn.op in ("lt", "le", "gt", "ge"):
+                yield from self.order(eqn)
+            elif eqn.op in ("eq", "ne"):
+                yield from self.equality(eqn)
+            elif eqn.op == "mod":
+                yield from self.remainder(eqn)
+
+    def offset(self, form: Affine) -> tuple[int, Affine] | None:
+        """``form = factor·index + rest`` with a factor of 1 or -1 and a rest that does not change in the loop."""
+        factor, rest = form.terms.get(self.index, 0), form.without(self.index)
+        return (factor, rest) if abs(factor) == 1 and not self.inner.intersection(rest.terms) else None
+
+    def cut(self, eqn: Eqn, place: Affine, early_value: Atom, late_value: Atom) -> Iterator[_Cut]:
+        """A cut at a constant distance from one end; its value in the middle depends on which."""
+        first, last = place.plus(self.start, -1), self.stop.plus(place, -1)
+        if not first.terms and (last.terms or first.constant <= last.constant):
+            yield _Cut(eqn, place, True, first.constant, early_value)
+        elif not last.terms:
+            yield _Cut(eqn, place, False, last.constant, late_value)
+
+    def order(self, eqn: Eqn) -> Iterator[_Cut]:
+        """``a < b`` and its siblings: true on one side of a place."""
+        a, b = eqn.args if eqn.op in ("lt", "le") else eqn.args[::-1]
+        form = self.indices.form(a).plus(self.indices.form(b), -1)
+        if eqn.op in ("le", "ge"):
+            form = form.plus(_ONE, -1)
+        found = self.offset(form)
+        if found is None:
+            return
+        factor, rest = found
+        below = factor > 0
+        place = Affine().plus(rest, -1) if below else rest.plus(_ONE)
+        yield from self.cut(eqn, place, _truth(eqn, not below), _truth(eqn, below))
+
+    def equality(self, eqn: Eqn) -> Iterator[_Cut]:
+        """``a == b``: at one place only."""
+        found = self.offset(self.indices.form(eqn.args[0]).plus(self.indices.form(eqn.args[1]), -1))
+        if found is None:
+            return
+        place = Affine().plus(found[1], -found[0])
+        value = _truth(eqn, eqn.op == "ne")
+        for cut in self.cut(eqn, place, value, value):
+            yield replace(cut, place=place.plus(_ONE), distance=cut.distance + 1) if cut.early else cut
+
+    def remainder(self, eqn: Eqn) -> Iterator[_Cut]:
+        """``(index + rest) % n``: plain where it is in range."""
+        found, divisor = self.offset(self.indices.form(eqn.args[0])), self.indices.form(eqn.args[1])
+        if found is None or found[0] < 0 or self.inner.intersection(divisor.terms):
+            return
+        low, high = Affine().plus(found[1], -1), divisor.plus(found[1], -1)
+        if low.plus(self.start, -1).terms or self.stop.plus(high, -1).terms:
+            return
+        yield _Cut(eqn, low, True, low.plus(self.start, -1).constant, eqn.args[0])
+        yield _Cut(eqn, high, False, self.stop.plus(high, -1).constant, eqn.args[0])
+
+
+def _truth(eqn: Eqn, value: bool) -> Const:
+    return Const(value, Scalar("bool", getattr(eqn.outs[0].type, "weak", False)))
+
+
+# -- the three loops ------------------------------------------------------------------------------------------------
+
+
+def _split(context: Context, eqn: Eqn) -> list[Eqn] | None:
+    """Emit the parts of a loop and define its results; None where it has no cuts."""
+    with context.inside(context.op.builder.child()) as scratch:
+        for inner in eqn.regions[0].eqns:
+            scratch.append(inner)
+        cuts = list(_Body(context, eqn).cuts())
+    early = [c for c in cuts if c.early]
+    late = [c for c in cuts if not c.early]
+    if not any(e.op == "where" or e.op == "mod" for e in eqn.regions[0].eqns) or not cuts:
+        return None
+    op, indices = context.op, context.indices
+    start, stop = (op.handle(a) if isinstance(a, Value) else a.value for a in eqn.args[:2])
+    low, high = start, stop
+    if early:
+        place = indices.emit(max(early, key=lambda c: c.distance).place)
+        low = indices.minimum(indices.maximum(place, start), stop)
+    if late:
+        place = indices.emit(max(late, key=lambda c: c.distance).place)
+        high = indices.minimum(indices.maximum(place, low), stop)
+    ends = [(start, low, False)] * bool(early) + [(low, high, True)] + [(high, stop, False)] * bool(late)
+    return _emit(context, eqn, ends, {c.eqn.outs[0]: c.value for c in cuts})
+
+
+def _emit(context: Context, eqn: Eqn, ends: list[tuple[Index, Index, bool]], known: dict[Value, Atom]) -> list[Eqn]:
+    carried, parts = eqn.args[3:], []
+    for place, (start, stop, middle) in enumerate(ends):
+        body = _resolved(eqn.regions[0], known) if middle else eqn.regions[0]
+        body = substitute(body, {})
+        outs = eqn.outs if place == len(ends) - 1 else tuple(Value(o.type, o.name) for o in eqn.outs)
+        args = (context.op.atom(start), context.op.atom(stop), eqn.args[2], *carried)
+        part = replace(eqn, args=args, outs=outs, regions=(body,))
+        context.op.builder.append(part)
+        carried = outs
+        parts.append(part)
+    return parts
+
+
+def _resolved(body: Block, known: dict[Value, Atom]) -> Block:
+    """The body with what is known put in, and selections by it made."""
+    names: dict[Value, Atom] = {}
+    kept = []
+    for eqn in body.eqns:
+        args = [names.get(a, a) if isinstance(a, Value) else a for a in eqn.args]
+        if eqn.outs and eqn.outs[0] in known:
+            value = known[eqn.outs[0]]
+            names[eqn.outs[0]] = names.get(value, value) if isinstance(value, Value) else value
+        elif eqn.op == "where" and isinstance(args[0], Const):
+            names[eqn.outs[0]] = args[1] if args[0].value else args[2]
+        else:
+            kept.append(eqn)
+    inner = substitute(Block((), tuple(kept), body.results), names, lambda value: value)
+    return Block(body.params, inner.eqns, inner.results)
