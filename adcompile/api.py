@@ -57,7 +57,10 @@ class Compiled:
 
     def stale(self) -> bool:
         """Whether something the program was compiled with has changed."""
-        return any(d.changed() for d in self.dependencies)
+        for dependency in self.dependencies:
+            if dependency.changed():
+                return True
+        return False
 
 
 class Transform:
@@ -88,7 +91,7 @@ class Transform:
         if fast is not None and not keywords:
             found = fast.run(*args)
             if found is not NotImplemented and not fast.stale():
-                return fast.program.results.rebuild(found)
+                return self.rebuild(found)
         return self.apply(args, keywords, ())
 
     def apply(self, args: Sequence[Any], keywords: dict[str, Any], seeds: Sequence[Any]) -> Any:
@@ -122,6 +125,7 @@ class Transform:
             compiled = self._compile(signature, args, keywords)
             self.compiled[signature] = compiled
         self.last = compiled
+        self.rebuild = compiled.program.results.rebuild
         simple = not keywords and all(c is LEAF for c in signature.structure.children[0].children)
         simple = simple and not compiled.captures and len(signature.dynamic) == len(signature.leaves)
         self.fast = compiled if simple and self.options.backend == "llvm" and not compiled.primal.written else None
@@ -211,7 +215,9 @@ def _canonical(value: Any) -> Any:
         return value[()]
     if not value.dtype.isnative:
         value = value.astype(value.dtype.newbyteorder("="))
-    return np.require(value, requirements="CA") if type(value) is np.ndarray else np.array(value, order="C", subok=False)
+    return (
+        np.require(value, requirements="CA") if type(value) is np.ndarray else np.array(value, order="C", subok=False)
+    )
 
 
 def compile_program(program: Trace, options: Options) -> Callable[..., tuple[Any, ...]]:
@@ -283,6 +289,10 @@ class Positions:
         if not wanted:
             raise NotDifferentiable(f"argument {self.names[k]!r} holds no float", None, "Choose other argnums.")
         return wanted
+
+    def is_leaf(self, which: int | str) -> bool:
+        """Whether an argument is one number or array."""
+        return self.structures[self.argument(which)].kind is None
 
     def rebuild(self, which: int | str, values: Sequence[Any]) -> Any:
         """An argument's container with the given values for its params; None where a leaf is no number."""

@@ -78,6 +78,9 @@ class Gradient:
         count = len(trace.results) if self.has_aux else 1
         lead = count if self.value or self.has_aux else 0
 
+        if not self.has_aux and all(positions.is_leaf(which) for which in chosen):
+            return Program(program, Rebuild(_PLAIN[self.value, isinstance(self.argnums, int | str)]))
+
         def rebuild(values: Sequence[Any]) -> Any:
             parts, place = [], lead
             for which, group in zip(chosen, groups, strict=True):
@@ -90,6 +93,15 @@ class Gradient:
             return ((value, aux), gradient) if self.value else (gradient, aux)
 
         return Program(program, Rebuild(rebuild))
+
+
+_PLAIN: dict[tuple[bool, bool], Callable[[Sequence[Any]], Any]] = {
+    (False, True): lambda values: values[0],
+    (False, False): tuple,
+    (True, True): lambda values: (values[0], values[1]),
+    (True, False): lambda values: (values[0], tuple(values[1:])),
+}
+"""How gradients of arguments that are no containers are returned: by (with value, single argnum)."""
 
 
 def _require_scalar(trace: Trace, results: Any, has_aux: bool) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import matplotlib
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the products here are small: a second thread only waits
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 

@@ -60,7 +60,7 @@ for epoch in progress:
     train_error.append(np.mean(errors))
     test_error.append(np.mean((network(parameters, x_test) - y_test) ** 2))
     if epoch % 25 == 0:
-        progress.set_postfix(loss=f"{train_error[-1]:.4f}", test=f"{test_error[-1]:.4f}")
+        progress.set_postfix(loss=f"{train_error[-1]:.4f}", test=f"{test_error[-1]:.4f}", refresh=False)
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4))
 grid = np.linspace(-2, 2, 400)[:, None]

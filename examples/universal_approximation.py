@@ -16,12 +16,12 @@ from tqdm import tqdm
 import adcompile
 
 WIDTHS = [2, 4, 8, 16] if FAST else [2, 4, 8, 16, 32, 64]
-ITERATIONS = 500 if FAST else 3000
+ITERATIONS = 500 if FAST else 2000
 STARTS = 1 if FAST else 3
 
 
 def truth(x):
-    return np.sin(6 * x) * np.exp(-x * x) + 0.5 * np.abs(x)
+    return np.sin(6 * x) + 0.5 * np.sin(17 * x + 1)
 
 
 def network(theta, x):
@@ -36,12 +36,12 @@ def loss(theta, x, y):
 
 
 def fit(width, x, y, seed):
-    """The parameters that L-BFGS finds from one random start: kinks spread over the interval, slopes of the order of the width."""
+    """What L-BFGS finds from one random start, with the centres of the tanh steps spread over the interval."""
     random = np.random.default_rng(seed)
-    a = random.choice([-1.0, 1.0], size=width) * random.uniform(0.5, 1.5, size=width) * max(2.0, width / 4)
-    b = -a * random.uniform(-2, 2, size=width)
-    start = np.concatenate([a, b, random.normal(size=width) / np.sqrt(width), [0.0]])
-    options = {"maxiter": ITERATIONS, "maxfun": 10 * ITERATIONS, "maxcor": 30, "ftol": 1e-14, "gtol": 1e-9}
+    a = random.choice([-1.0, 1.0], size=width) * random.uniform(0.5, 1.5, size=width) * max(3.0, width / 8)
+    centres = np.linspace(-2, 2, width + 2)[1:-1] + 0.3 * random.normal(size=width)
+    start = np.concatenate([a, -a * centres, random.normal(size=width) / np.sqrt(width), [0.0]])
+    options = {"maxiter": ITERATIONS, "maxfun": 10 * ITERATIONS, "maxcor": 30, "ftol": 1e-15, "gtol": 1e-10}
     return minimize(loss, start, args=(x, y), jac=True, method="L-BFGS-B", options=options)
 
 
@@ -70,5 +70,5 @@ save(figure, "universal_approximation")
 
 falling = list(errors.values())
 check("the error falls with every width", all(b < a for a, b in zip(falling[:-1], falling[1:], strict=True)))
-limit = 1e-1 if FAST else 5e-3
+limit = 0.2 if FAST else 5e-3
 check(f"widest network: error {falling[-1]:.1e} ≤ {limit:.0e}", falling[-1] <= limit)

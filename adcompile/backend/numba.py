@@ -71,7 +71,14 @@ def compile(trace: Trace, *, fastmath: bool = False) -> Callable[..., tuple[Any,
 def dispatcher(trace: Trace, *, fastmath: bool = False) -> tuple[Callable[..., Any], Source]:
     """The jitted function of a loop-dialect trace, callable from other njit functions, and its source."""
     written = emit(trace)
-    space = {"np": np, "math": math, "special": _Special, "check_same": check_same, "check_true": check_true, "check_index": check_index}
+    space = {
+        "np": np,
+        "math": math,
+        "special": _Special,
+        "check_same": check_same,
+        "check_true": check_true,
+        "check_index": check_index,
+    }
     space |= {"check_nonzero": check_nonzero}
     exec(register(written), space)
     options = {"error_model": "numpy", "nogil": True, "fastmath": True if fastmath else {"contract"}}

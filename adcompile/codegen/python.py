@@ -7,6 +7,7 @@ line of a derivative says which line of the user's it comes from.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,6 +52,7 @@ class _Writer:
         self.lines: list[tuple[str, SourceLoc | None]] = []
         self.names = Names()
         self.pending: dict[Value, _Text] = {}
+        self.reads: dict[Value, set[Value]] = {}
 
     # -- frame ----------------------------------------------------------------------------------------------
 
@@ -111,7 +113,7 @@ class _Writer:
         counts = uses(block)
         last = _last_reads(block)
         for position, eqn in enumerate(block.eqns):
-            dead = {v for v, k in last.items() if k <= position and v not in live_out}
+            dead = {v for v, k in last.items() if k <= position and v not in live_out} - self.held(eqn)
             if eqn.regions:
                 self.flush(eqn, depth)
                 live = live_out | {v for v, k in last.items() if k > position}
@@ -123,12 +125,23 @@ class _Writer:
             else:
                 self.assign(block, position, counts, depth, dead)
 
+    def held(self, eqn: Eqn) -> set[Value]:
+        """What texts still to be written read: their names must not be taken yet (the next line's own may)."""
+        waiting = [v for v in self.pending if v not in eqn.args]
+        return {read for v in waiting for read in self.reads[v]}
+
+    def reads_of(self, atoms: Sequence[Atom]) -> set[Value]:
+        """The named values that the texts of some atoms read."""
+        values = [a for a in atoms if isinstance(a, Value)]
+        return {read for v in values for read in (self.reads[v] if v in self.pending else {v})}
+
     def assign(self, block: Block, position: int, counts: dict[Value, int], depth: int, dead: set[Value]) -> None:
         eqn = block.eqns[position]
+        reads = self.reads_of(eqn.args)
         text = self.expression(eqn)
         (out,) = eqn.outs if len(eqn.outs) == 1 else (None,)
         if out is not None and counts.get(out) == 1 and self.may_inline(block, position, text):
-            self.pending[out] = text
+            self.pending[out], self.reads[out] = text, reads
             return
         names = ", ".join(self.names.give(o, dead) for o in eqn.outs)
         self.write(depth, f"{names} = {text.text}", eqn.loc)
@@ -202,8 +215,9 @@ class _Writer:
 
     def loop(self, eqn: Eqn, depth: int, dead: set[Value], live: set[Value]) -> None:
         (body,) = eqn.regions
+        needed = set(free_values(body)) | self.reads_of(eqn.args[:3])
         bounds = [self.read(a) for a in eqn.args[:3]]
-        names = self.carry(body.params[1:], eqn.args[3:], depth, dead - set(free_values(body)))
+        names = self.carry(body.params[1:], eqn.args[3:], depth, dead - needed)
         index = self.names.give(body.params[0], dead - set(free_values(body)), body.params[0].name or "i")
         self.write(depth, f"for {index} in range({_range_text(bounds)}):", eqn.loc)
         self.body(body, names, depth, live | set(free_values(body)))
@@ -234,7 +248,8 @@ class _Writer:
         for param, init in zip(params, inits, strict=True):
             names.append(self.carried_name(param, init, dead))
         pairs = [(n, t) for n, t in zip(names, texts, strict=True) if n != t]
-        if pairs and not {n for n, _ in pairs} & {t for _, t in pairs}:
+        words = {word for _, text in pairs for word in re.findall(r"\w+", text)}
+        if pairs and not {n for n, _ in pairs} & words:
             for name, text in pairs:
                 self.write(depth, f"{name} = {text}")
         elif pairs:

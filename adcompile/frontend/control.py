@@ -202,11 +202,12 @@ class Merge:
         types = [p[2] for p in self.pairs]
         return self.t.op.builder.emit("if", (self.t.op.atom(condition),), types, {}, regions)
 
-
     def _speculable(self) -> bool:
         """Whether both sides may simply be computed: a few cheap equations that cannot fail, or one element of one array."""
         sides = [side.region.op.builder for side in self.sides]
-        if any(isinstance(type, Array) for _, _, type in self.pairs) or any(len(b.eqns) > MAX_SPECULATED for b in sides):
+        if any(isinstance(type, Array) for _, _, type in self.pairs) or any(
+            len(b.eqns) > MAX_SPECULATED for b in sides
+        ):
             return False
         loads = [self._common_load(a, b) for a, b, _ in self.pairs]
         allowed = {id(eqn) for pair in loads if pair for eqn in pair}

@@ -133,12 +133,16 @@ class Dependency:
 
     label: str
     get: Callable[[], Any]
+    value: Any
     fingerprint: Any
 
     def changed(self) -> bool:
         """Whether a new trace would see another value."""
         try:
-            return fingerprint(self.get()) != self.fingerprint
+            now = self.get()
+            if now is self.value and isinstance(now, _FIXED):
+                return False
+            return fingerprint(now) != self.fingerprint
         except (AttributeError, KeyError, NameError, ValueError):
             return True
 
@@ -154,6 +158,10 @@ class _Same:
 
     def __hash__(self) -> int:
         return id(self.held)
+
+
+_FIXED = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, np.ufunc, type, bool, int, float, str)
+"""Classes whose objects mean the same to a trace as long as they are the same object."""
 
 
 def fingerprint(value: Any) -> Any:

@@ -166,9 +166,9 @@ class Tracer:
         leaves, structure = flatten(value)
         if not any(isinstance(leaf, np.ndarray) for leaf in leaves):
             if label not in self.dependencies:
-                self.dependencies[label] = Dependency(label, get, fingerprint(value))
+                self.dependencies[label] = Dependency(label, get, value, fingerprint(value))
             return value
-        self.dependencies.setdefault(label, Dependency(label, get, fingerprint(value)))
+        self.dependencies.setdefault(label, Dependency(label, get, value, fingerprint(value)))
         lifted = [
             self._capture(leaf, lambda k=k: flatten(get())[0][k], f"{label}.{k}" if structure.kind else label)
             if isinstance(leaf, np.ndarray)

@@ -15,6 +15,7 @@ from adcompile.ir.core import eqn_inputs, walk
 from adcompile.lower.context import Context, Delayed, Lowered, last_uses
 from adcompile.lower.fusion import to_force
 from adcompile.lower.indices import Index
+from adcompile.lower.products import fuse_sums
 from adcompile.lower.subscripts import as_index
 from adcompile.primitives import PRIMITIVES, Handle
 from adcompile.primitives.indexing import FULL, trip_count
@@ -25,6 +26,7 @@ Rules = Mapping[str, Rule]
 
 def lower_block(context: Context, block: Block, rules: Rules, params: Mapping[Value, Lowered]) -> list[Lowered]:
     """Emit a block's equations; its results, arrays in buffers."""
+    block = fuse_sums(block)
     outer, last = context.is_live, last_uses(block)
     context.env.update(params)
     forced = to_force(block)

@@ -208,6 +208,12 @@ class Indices:
             return shifted
         return self.context.op.where(self.context.op.lt(i, 0), shifted, i)
 
+    def select_below(self, i: Index, n: Index) -> Index:
+        """``i`` where it is below ``n``, else ``i - n``."""
+        if self.at_least(n, self.add(i, 1)):
+            return i
+        return self.context.op.where(self.context.op.lt(i, n), i, self.sub(i, n))
+
     def normalise(self, i: Index, n: Index) -> Index:
         """A subscript with Python's wraparound, checked at run time where it is not provably in range."""
         position = self.select_wrapped(i, n)

@@ -205,30 +205,32 @@ def check_same(context: Context, eqn: Eqn, a: Handle, b: Handle) -> tuple:
 
 def roll(context: Context, eqn: Eqn, x: Delayed, shift: Handle) -> Delayed:
     """``out[i] = x[i - shift]`` on a circle."""
-    axis = eqn.attrs["axis"]
+    axis, indices = eqn.attrs["axis"], context.indices
     size, by = x.sizes[axis], as_index(shift)
-    start = _start(context, size, by)
+    back = isinstance(by, int) and by < 0
+    start = _start(context, size, -by if back else by)
 
     def read(at: tuple[Index, ...]) -> Handle:
-        there = context.indices.select_wrapped(context.indices.sub(at[axis], start), size)
+        if back:
+            there = indices.select_below(indices.add(at[axis], start), size)
+        else:
+            there = indices.select_wrapped(indices.sub(at[axis], start), size)
         return context.at(x, (*at[:axis], there, *at[axis + 1 :]))
 
     return mapped_view(x, x.type, x.sizes, read)
+
+
+def _start(context: Context, size: Index, shift: Index) -> Index:
+    """A shift to the right by less than the size; a shift by one needs no remainder."""
+    if isinstance(shift, int) and (shift == 1 or isinstance(size, int)):
+        return shift if shift == 1 else shift % max(size, 1)
+    return as_index(context.op.mod(shift, context.indices.maximum(size, 1)))
 
 
 def check_true(context: Context, eqn: Eqn, condition: Handle) -> tuple:
     """A check of the user's stays where it is."""
     context.op("check_true", condition, **eqn.attrs)
     return ()
-
-
-def _start(context: Context, size: Index, shift: Index) -> Index:
-    """Where the first element goes; a shift by one needs no remainder."""
-    if isinstance(shift, int) and abs(shift) == 1:
-        return 1 if shift > 0 else context.indices.sub(size, 1)
-    if isinstance(size, int):
-        return shift % size if isinstance(shift, int) and size else as_index(context.op.mod(shift, max(size, 1)))
-    return as_index(context.op.mod(shift, context.indices.maximum(size, 1)))
 
 
 RULES = {

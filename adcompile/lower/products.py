@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
-from adcompile.ir import Array, Eqn, Scalar
+from adcompile.ir import Array, Block, Eqn, Scalar, Value
+from adcompile.ir.core import eqn_inputs
 from adcompile.lower.context import Context, Delayed, Lowered
 from adcompile.lower.elementwise import apply, mapped
 from adcompile.lower.indices import Index, is_one
@@ -90,6 +93,9 @@ def gemm_rule(context: Context, eqn: Eqn, c: Delayed, a: Delayed, b: Delayed) ->
     attrs = dict(eqn.attrs)
     a, b = _flipped(context, a) if attrs["trans_a"] else a, _flipped(context, b) if attrs["trans_b"] else b
     context.indices.check_same(a.sizes[1], b.sizes[0], _INNER)
+    for size, other in zip(c.sizes, (a.sizes[0], b.sizes[1]), strict=True):
+        context.indices.check_same(size, other, "operands could not be broadcast together")
+    a, b = (_in_dtype(context, x, c.type.dtype) for x in (a, b))
     target = context.force(c, eqn.outs[0].name)
     context.protect(set(target.sources))
     return context.leaf(gemm(context, context.buffer(target), a, b, attrs["accumulate"]), c.sizes)
@@ -99,6 +105,35 @@ def _flipped(context: Context, x: Delayed) -> Delayed:
     """The transpose of a matrix."""
     type, read = Array(x.type.dtype, x.type.dims[::-1]), lambda at: context.at(x, at[::-1])
     return mapped_view(x, type, x.sizes[::-1], read, transposed=x)
+
+
+def fuse_sums(block: Block) -> Block:
+    """Array dialect → array dialect: ``c + a @ b`` becomes a ``gemm`` that accumulates; nothing else reads ``a @ b``."""
+    uses = Counter(v for e in block.eqns for v in eqn_inputs(e)) + Counter(set(block.results))
+    products = {
+        e.outs[0]: e for e in block.eqns if e.op == "matmul" and e.args[0].type.rank == e.args[1].type.rank == 2
+    }
+    fused: dict[Value, Eqn] = {}
+    absorbed: set[Value] = set()
+    for eqn in block.eqns:
+        if eqn.op != "add" or not isinstance(eqn.outs[0].type, Array):
+            continue
+        for c, product in (eqn.args, eqn.args[::-1]):
+            found = products.get(product)
+            if (
+                found is None
+                or c is product
+                or c.type != product.type
+                or uses[product] != 1
+                or found.args[0].type.dims[1] == 1
+            ):
+                continue
+            attrs = {"trans_a": False, "trans_b": False, "accumulate": True}
+            fused[eqn.outs[0]] = replace(eqn, op="gemm", args=(c, *found.args), attrs=attrs)
+            absorbed.add(product)
+            break
+    kept = (e for e in block.eqns if not absorbed.intersection(e.outs))
+    return replace(block, eqns=tuple(fused.get(e.outs[0], e) if e.outs else e for e in kept))
 
 
 # -- stacks -------------------------------------------------------------------------------------------------------

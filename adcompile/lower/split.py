@@ -1,9 +1,9 @@
 """Loop dialect → loop dialect: a loop that asks where it is gets an inner part that need not ask.
 
-Conditions on the loop index (``i > 0``, ``i - 1 < 0``, ``(i + 1) % n``) hold, or fail, throughout all but a few iterations
-at either end. The loop becomes three in a row; in the middle one the conditions are constants, so that periodic
-neighbours and boundary cases cost nothing there and LLVM can vectorise it (index set splitting; Wolfe, High Performance
-Compilers for Parallel Computing, 1996).
+Conditions on the loop index (``i > 0``, ``i - 1 < 0``, ``(i + 1) % n``) hold, or fail, throughout all but a few
+iterations at either end. The loop becomes three in a row; in the middle one the conditions are constants, so that
+periodic neighbours and boundary cases cost nothing there and LLVM can vectorise it (index set splitting; Wolfe, High
+Performance Compilers for Parallel Computing, 1996).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _region(context: Context, block: Block) -> Block:
 
 
 def _worth(eqn: Eqn) -> bool:
-    """An innermost loop by steps of one, of moderate size, that only elementwise conditions keep from being vectorised."""
+    """An innermost loop by steps of one, of moderate size, that may be vectorised."""
     if eqn.op != "loop" or eqn.args[2] != Const(1, eqn.args[2].type) or not mergeable(eqn) or not is_vector(eqn):
         return False
     body = list(walk(eqn.regions[0]))
@@ -56,15 +56,11 @@ def _worth(eqn: Eqn) -> bool:
 
 @dataclass(frozen=True)
 class _Cut:
-    """Below ``place`` the equation gives something else than from there on; ``early`` tells which end that is near.
-
-    ``distance`` is how far from that end; ``value`` is what the equation gives in the middle part.
-    """
+    """An equation that changes at ``place``, near the start (``early``) or the end, and is ``value`` in between."""
 
     eqn: Eqn
     place: Affine
     early: bool
-    distance: int
     value: Atom
 
 
@@ -92,13 +88,12 @@ class _Body:
         factor, rest = form.terms.get(self.index, 0), form.without(self.index)
         return (factor, rest) if abs(factor) == 1 and not self.inner.intersection(rest.terms) else None
 
-    def cut(self, eqn: Eqn, place: Affine, early_value: Atom, late_value: Atom) -> Iterator[_Cut]:
-        """A cut at a constant distance from one end; its value in the middle depends on which."""
+    def is_early(self, place: Affine) -> bool | None:
+        """Which end a place is near: the one it is told by fewer terms from; None where neither is."""
         first, last = place.plus(self.start, -1), self.stop.plus(place, -1)
-        if not first.terms and (last.terms or first.constant <= last.constant):
-            yield _Cut(eqn, place, True, first.constant, early_value)
-        elif not last.terms:
-            yield _Cut(eqn, place, False, last.constant, late_value)
+        if len(first.terms) == len(last.terms) == 0:
+            return first.constant <= last.constant
+        return None if min(len(first.terms), len(last.terms)) > 1 else len(first.terms) <= len(last.terms)
 
     def order(self, eqn: Eqn) -> Iterator[_Cut]:
         """``a < b`` and its siblings: true on one side of a place."""
@@ -112,7 +107,9 @@ class _Body:
         factor, rest = found
         below = factor > 0
         place = Affine().plus(rest, -1) if below else rest.plus(_ONE)
-        yield from self.cut(eqn, place, _truth(eqn, not below), _truth(eqn, below))
+        early = self.is_early(place)
+        if early is not None:
+            yield _Cut(eqn, place, early, _truth(eqn, below != early))
 
     def equality(self, eqn: Eqn) -> Iterator[_Cut]:
         """``a == b``: at one place only."""
@@ -120,9 +117,9 @@ class _Body:
         if found is None:
             return
         place = Affine().plus(found[1], -found[0])
-        value = _truth(eqn, eqn.op == "ne")
-        for cut in self.cut(eqn, place, value, value):
-            yield replace(cut, place=place.plus(_ONE), distance=cut.distance + 1) if cut.early else cut
+        early = self.is_early(place)
+        if early is not None:
+            yield _Cut(eqn, place.plus(_ONE) if early else place, early, _truth(eqn, eqn.op == "ne"))
 
     def remainder(self, eqn: Eqn) -> Iterator[_Cut]:
         """``(index + rest) % n``: plain where it is in range."""
@@ -130,10 +127,9 @@ class _Body:
         if found is None or found[0] < 0 or self.inner.intersection(divisor.terms):
             return
         low, high = Affine().plus(found[1], -1), divisor.plus(found[1], -1)
-        if low.plus(self.start, -1).terms or self.stop.plus(high, -1).terms:
-            return
-        yield _Cut(eqn, low, True, low.plus(self.start, -1).constant, eqn.args[0])
-        yield _Cut(eqn, high, False, self.stop.plus(high, -1).constant, eqn.args[0])
+        if self.is_early(low) is True and self.is_early(high) is False:
+            yield _Cut(eqn, low, True, eqn.args[0])
+            yield _Cut(eqn, high, False, eqn.args[0])
 
 
 def _truth(eqn: Eqn, value: bool) -> Const:
@@ -149,21 +145,21 @@ def _split(context: Context, eqn: Eqn) -> list[Eqn] | None:
         for inner in eqn.regions[0].eqns:
             scratch.append(inner)
         cuts = list(_Body(context, eqn).cuts())
-    early = [c for c in cuts if c.early]
-    late = [c for c in cuts if not c.early]
-    if not any(e.op == "where" or e.op == "mod" for e in eqn.regions[0].eqns) or not cuts:
+    if not cuts or not any(e.op in ("where", "mod") for e in eqn.regions[0].eqns):
         return None
     op, indices = context.op, context.indices
     start, stop = (op.handle(a) if isinstance(a, Value) else a.value for a in eqn.args[:2])
     low, high = start, stop
-    if early:
-        place = indices.emit(max(early, key=lambda c: c.distance).place)
-        low = indices.minimum(indices.maximum(place, start), stop)
-    if late:
-        place = indices.emit(max(late, key=lambda c: c.distance).place)
-        high = indices.minimum(indices.maximum(place, low), stop)
-    ends = [(start, low, False)] * bool(early) + [(low, high, True)] + [(high, stop, False)] * bool(late)
-    return _emit(context, eqn, ends, {c.eqn.outs[0]: c.value for c in cuts})
+    for cut in cuts:
+        if cut.early:
+            low = indices.maximum(low, indices.emit(cut.place))
+        else:
+            high = indices.minimum(high, indices.emit(cut.place))
+    low = indices.minimum(low, stop)
+    high = indices.maximum(high, low)
+    ends = [(start, low, False), (low, high, True), (high, stop, False)]
+    apart = [end for end in ends if not indices.equal(end[0], end[1])]
+    return _emit(context, eqn, apart, {c.eqn.outs[0]: c.value for c in cuts})
 
 
 def _emit(context: Context, eqn: Eqn, ends: list[tuple[Index, Index, bool]], known: dict[Value, Atom]) -> list[Eqn]:
