@@ -1,5 +1,11 @@
 """adcompile: source-transformation automatic differentiation of NumPy-style Python."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from adcompile.custom import custom_jvp, custom_vjp
 from adcompile.errors import (
     AdcompileError,
     InvalidArgument,
@@ -26,6 +32,10 @@ from adcompile.functions import (
     vjp,
 )
 
+if TYPE_CHECKING:
+    from adcompile.symbolic import verify
+    from adcompile.testing import check_grads
+
 __version__ = "0.1.0"
 __all__ = [
     "AdcompileError",
@@ -39,6 +49,9 @@ __all__ = [
     "UnsupportedAlias",
     "UnsupportedDtype",
     "UnsupportedSyntax",
+    "check_grads",
+    "custom_jvp",
+    "custom_vjp",
     "grad",
     "hessian",
     "hvp",
@@ -48,5 +61,15 @@ __all__ = [
     "jvp",
     "stop_gradient",
     "value_and_grad",
+    "verify",
     "vjp",
 ]
+
+_LAZY = {"verify": "adcompile.symbolic", "check_grads": "adcompile.testing"}
+"""Names whose modules are imported on first use: SymPy takes half a second."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'adcompile' has no attribute {name!r}")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from adcompile.api import Options, Transform
+from adcompile.backend.llvm.engine import cache_folder
 from adcompile.errors import AdcompileError, InvalidArgument
 from adcompile.inspect import graph, stages, table
 from adcompile.inspect.stages import STAGES, stage
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        print(_show(options))
+        print(_show(options) if options.command == "show" else _cache(options.action))
     except (AdcompileError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -55,7 +56,20 @@ def _parser() -> argparse.ArgumentParser:
     given.add_argument("--args", metavar="VALUES", help='the arguments, as "1.5, np.ones(3)" (default: its defaults)')
     given.add_argument("--types", metavar="TYPES", help='their types only, as "float64[n,n], float"')
     show.add_argument("--graph", metavar="FILE", help="save the computational graph as .svg, .dot or .png")
+    cache = commands.add_parser("cache", help="the folder of compiled objects")
+    cache.add_argument("action", choices=("path", "clear"), help="print where it is, or empty it")
     return parser
+
+
+def _cache(action: str) -> str:
+    """What ``cache`` prints; ``clear`` deletes the objects."""
+    folder = cache_folder()
+    if action == "path":
+        return str(folder)
+    files = list(folder.glob("*.o"))
+    for file in files:
+        file.unlink(missing_ok=True)
+    return f"deleted {len(files)} objects from {folder}"
 
 
 def _show(options: argparse.Namespace) -> str:

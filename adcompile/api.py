@@ -1,7 +1,7 @@
 """The pipeline: a function and a transform → trace → derivative trace → compiled program → call.
 
-The only module that imports every stage. A `Transform` object is what `adcompile.grad` and its siblings return: callable,
-inspectable, and itself traceable, so that transforms nest.
+The only module that imports every stage. A `Transform` object is what `adcompile.grad` and its siblings return:
+callable, inspectable, and itself traceable, so that transforms nest.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from adcompile.dispatch import Flatten, flattener
 from adcompile.errors import InvalidArgument, NotDifferentiable, UnsupportedAlias
 from adcompile.frontend.calls import INLINE
 from adcompile.frontend.resolve import Dependency
@@ -23,7 +24,7 @@ from adcompile.frontend.values import Closure, Method
 from adcompile.ir import Array, Scalar, Trace, is_float
 from adcompile.modes import Mode, Program
 from adcompile.transform.simplify import simplify
-from adcompile.tree import LEAF, flatten, unflatten
+from adcompile.tree import flatten, unflatten
 
 if TYPE_CHECKING:
     from adcompile.inspect import Graph, Subject, Table
@@ -33,7 +34,14 @@ BACKENDS = ("llvm", "numba", "python")
 
 @dataclass(frozen=True)
 class Options:
-    """How to compile: ``backend`` llvm, numba or python; ``fastmath`` lets LLVM reorder; ``cache`` keeps objects on disk."""
+    """How to compile.
+
+    Attributes
+    ----------
+    backend : "llvm" (the default), "numba", or "python" (the generated source in CPython).
+    fastmath : let LLVM reorder floating-point arithmetic.
+    cache : keep compiled objects on disk.
+    """
 
     backend: str = "llvm"
     fastmath: bool = False
@@ -52,15 +60,14 @@ class Compiled:
     primal: Traced
     program: Program
     run: Callable[..., tuple[Any, ...]]
+    flatten: Flatten | None
+    rebuild: Callable[[Sequence[Any]], Any]
     captures: tuple[Capture, ...]
     dependencies: tuple[Dependency, ...]
 
     def stale(self) -> bool:
         """Whether something the program was compiled with has changed."""
-        for dependency in self.dependencies:
-            if dependency.changed():
-                return True
-        return False
+        return any(dependency.changed() for dependency in self.dependencies)
 
 
 class Transform:
@@ -89,9 +96,10 @@ class Transform:
         """Compile for the types of the arguments, unless that was done before, and run."""
         fast = self.fast
         if fast is not None and not keywords:
-            found = fast.run(*args)
+            flat = args if fast.flatten is None else fast.flatten(args)
+            found = NotImplemented if flat is None else fast.run(*flat)
             if found is not NotImplemented and not fast.stale():
-                return self.rebuild(found)
+                return fast.rebuild(found)
         return self.apply(args, keywords, ())
 
     def apply(self, args: Sequence[Any], keywords: dict[str, Any], seeds: Sequence[Any]) -> Any:
@@ -125,10 +133,8 @@ class Transform:
             compiled = self._compile(signature, args, keywords)
             self.compiled[signature] = compiled
         self.last = compiled
-        self.rebuild = compiled.program.results.rebuild
-        simple = not keywords and all(c is LEAF for c in signature.structure.children[0].children)
-        simple = simple and not compiled.captures and len(signature.dynamic) == len(signature.leaves)
-        self.fast = compiled if simple and self.options.backend == "llvm" and not compiled.primal.written else None
+        plain = not compiled.captures and not compiled.primal.written and not keywords
+        self.fast = compiled if plain and self.options.backend == "llvm" else None
         return compiled
 
     def _compile(self, signature: Signature, args: Sequence[Any], keywords: dict[str, Any]) -> Compiled:
@@ -137,7 +143,10 @@ class Transform:
         positions = leaf_positions(signature, argument_names(self.function, args, keywords), offset)
         program = self.mode.program(traced.trace, traced.results, positions)
         run = compile_program(program.trace, self.options)
-        return Compiled(signature, traced, program, run, traced.captures, traced.dependencies)
+        flatten = None if signature.is_flat else flattener(signature)
+        return Compiled(
+            signature, traced, program, run, flatten, program.results.rebuild, traced.captures, traced.dependencies
+        )
 
     # -- inside a traced function -----------------------------------------------------------------------------
 
@@ -281,7 +290,7 @@ class Positions:
             dtype = getattr(leaf, "dtype", "bool")
             if param is None or not dtype.startswith("float"):
                 raise NotDifferentiable(
-                    f"argument {self.names[k]!r} holds {'a bool' if param is None else str(leaf)}, which has no derivative",
+                    f"argument {self.names[k]!r} holds {str(leaf) if param is not None else 'a bool'}: no derivative",
                     None,
                     "Pass floats (2.0 instead of 2, a.astype(float)), or choose other argnums.",
                 )

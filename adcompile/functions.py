@@ -124,6 +124,12 @@ class HessianVectorProduct:
         *primals, vector = args
         return self.transform.inline(t, primals, keywords, lambda inner: _atoms(t, vector))
 
+    def __getattr__(self, name: str) -> Any:
+        """The inspection methods of the transform, given the arguments without the vector."""
+        if name not in ("trace", "source", "stages", "graph"):
+            raise AttributeError(name)
+        return getattr(self.transform, name)
+
     def _chosen(self, primals: Sequence[Any]) -> Any:
         argnums = self.transform.mode.argnums  # type: ignore[attr-defined]
         if isinstance(argnums, int):
@@ -145,15 +151,14 @@ def jvp(f: Any, primals: Sequence[Any], tangents: Sequence[Any], **options: Any)
     ----------
     f : callable
     primals, tangents : tuples
-        The arguments, and a direction of the same structure; where an argument holds ints or None, its tangent is ignored.
+        The arguments, and a direction of the same structure; the tangents of ints and None are ignored.
 
     Returns
     -------
     (out, out_dot)
         In the structure of what ``f`` returns; ``out_dot`` holds None in the place of ints.
     """
-    transform = f if isinstance(f, Transform) and isinstance(f.mode, Tangent) else _cached(Tangent(), f, options)
-    return transform.apply(tuple(primals), {}, _seeds(tuple(primals), tuple(tangents)))
+    return _cached(Tangent(), f, options).apply(tuple(primals), {}, _seeds(tuple(primals), tuple(tangents)))
 
 
 def vjp(f: Any, *primals: Any, **options: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:

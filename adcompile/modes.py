@@ -34,7 +34,10 @@ class Program:
 class Mode(Protocol):
     """What `adcompile.api.Transform` needs of a transform."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What the user calls it."""
+        ...
 
     def program(self, trace: Trace, results: Any, positions: Any) -> Program:
         """The derivative program of a traced function."""

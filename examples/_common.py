@@ -1,4 +1,4 @@
-"""What the examples share: the fast setting, colours, saving a picture, and a check that ends the program if it fails."""
+"""What the examples share: the fast setting, colours, saving a picture, and a check that exits on failure."""
 
 import os
 import sys

@@ -2,7 +2,8 @@
 
 The two-layer sigmoid network of the lecture (F. Rousseau, Introduction to Deep Learning and Differentiable Physics):
 
-    in_j = sum_i w_ij x_i,  h_j = s(in_j),      in_k = sum_j w_jk h_j,  f_k = s(in_k),      Loss = 1/2 sum_k (f_k - y_k)^2
+    in_j = sum_i w_ij x_i, h_j = s(in_j)        in_k = sum_j w_jk h_j, f_k = s(in_k)
+    Loss = 1/2 sum_k (f_k - y_k)^2
     delta_k = [s(in_k) - y_k] s'(in_k)          dLoss/dw_jk = delta_k h_j
     delta_j = [sum_k delta_k w_jk] s'(in_j)     dLoss/dw_ij = delta_j x_i
 """

@@ -6,6 +6,7 @@ falls like h (central: like h^2) until rounding, which grows like 1/h, takes ove
 """
 
 import math
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -32,7 +33,7 @@ def reference():
 def slope(h, error, low, high):
     """The exponent p of error = C h^p between two step lengths; the median of each half decade stands against noise."""
     edges = np.arange(math.log10(low), math.log10(high) + 0.01, 0.5)
-    inside = [(np.log10(h) >= a) & (np.log10(h) < b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    inside = [(np.log10(h) >= a) & (np.log10(h) < b) for a, b in pairwise(edges)]
     middles = [np.median(np.log10(h[k])) for k in inside]
     errors = [np.median(np.log10(error[k])) for k in inside]
     return np.polyfit(middles, errors, 1)[0]

@@ -1,8 +1,8 @@
 """Writes a trace as the Python function a person would have written.
 
-Needs a trace in which every ``store`` is legal in place (`adcompile.analysis.inplace`); either dialect. Temporaries that
-are read once are written into the expression that reads them; control flow becomes ``if``, ``for`` and ``while``; every
-line of a derivative says which line of the user's it comes from.
+Needs a trace in which every ``store`` is legal in place (`adcompile.analysis.inplace`); either dialect. Temporaries
+that are read once are written into the expression that reads them; control flow becomes ``if``, ``for`` and ``while``;
+every line of a derivative says which line of the user's it comes from.
 """
 
 from __future__ import annotations
@@ -259,9 +259,8 @@ class _Writer:
     def carried_name(self, param: Value, init: Atom, dead: set[Value]) -> str:
         """The name of the start value where it ends with the loop, else the user's word."""
         held = self.names.of.get(init) if isinstance(init, Value) and init in dead else None
-        if held is not None and self.names.holder.get(held) is init and (not param.name or _is_temporary(init)):
-            if not param.name:
-                return self.names.take(param, held)
+        if held is not None and self.names.holder.get(held) is init and not param.name:
+            return self.names.take(param, held)
         hint = param.name or (init.name if isinstance(init, Value) else "")
         return self.names.give(param, dead, hint)
 

@@ -1,4 +1,4 @@
-"""Calls: of primitives and NumPy functions, of the user's functions (traced in place), of adcompile's own transforms."""
+"""Calls: of primitives and NumPy functions, of the user's functions (traced in place), of adcompile's transforms."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from adcompile.frontend.tracer import MAX_DEPTH, Frame, Tracer
 from adcompile.frontend.values import Closure, ListValue, Method, Range, Reference, has_dynamic, is_dynamic
 from adcompile.frontend.views import Frozen, Reshaped, Transposed
 from adcompile.primitives import Handle, find
+from adcompile.primitives.subscripts import resolve_subscript
 from adcompile.tree import flatten, map_leaves, unflatten
 
 INLINE = "__adcompile_inline__"
@@ -38,6 +39,8 @@ def call(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping[str, A
         return call(t, function.__func__, [function.__self__, *args], keywords)
     if hasattr(function, INLINE):
         return getattr(function, INLINE)(t, args, keywords)
+    if getattr(function, "__name__", "") == "prange":
+        return _range(t, *args)
     if hasattr(function, STATIC):
         return function(*args, **keywords)
     special = _SPECIAL.get(function) if _hashable(function) else None
@@ -66,7 +69,7 @@ def _call_other(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping
         return _call_known(t, function, args, keywords)
     name = getattr(function, "__name__", type(function).__name__)
     module = getattr(function, "__module__", "") or ""
-    call_method = getattr(type(function), "__call__", None)
+    call_method = type(function).__dict__.get("__call__")
     if isinstance(call_method, types.FunctionType):
         return call_function(t, call_method, [function, *args], keywords)
     raise MissingRule(
@@ -117,6 +120,8 @@ def _require_own(t: Tracer, container: Any) -> None:
 
 
 def _call_rule(t: Tracer, function: Any, rule: Any, args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
+    if keywords.get("out") is not None:
+        return _call_into(t, function, args, keywords)
     plain = all(not is_dynamic(v) for v in (*flatten(list(args))[0], *flatten(dict(keywords))[0]))
     if plain and _is_pure_number_function(function, args):
         return _call_known(t, function, args, keywords)
@@ -127,6 +132,32 @@ def _call_rule(t: Tracer, function: Any, rule: Any, args: Sequence[Any], keyword
         if viewed is not None:
             return viewed
     return t.wrap(result)
+
+
+def _call_into(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
+    """A NumPy function with ``out=``: the result is written there."""
+    from adcompile.frontend.statements import write_elements
+
+    out = keywords["out"]
+    if not isinstance(out, Reference):
+        raise InvalidArgument("out= must be an array", t.loc)
+    write_elements(t, out, Ellipsis, call(t, function, args, {k: v for k, v in keywords.items() if k != "out"}))
+    return out
+
+
+def _add_at(t: Tracer, array: Any, key: Any, value: Any) -> None:
+    """``np.add.at``: repeated subscripts are added each time."""
+    handle = t.read(array)
+    key = tuple(map(t.read, key)) if isinstance(key, tuple) else t.read(key)
+    spec, places = resolve_subscript(t.op, handle, key)
+    t.write(array, t.op("accumulate", handle, t.read(value), *places, spec=tuple(spec)))
+
+
+def _copyto(t: Tracer, target: Any, source: Any) -> None:
+    """``np.copyto(target, source)``."""
+    from adcompile.frontend.statements import write_elements
+
+    write_elements(t, target, Ellipsis, source)
 
 
 def _is_pure_number_function(function: Any, args: Sequence[Any]) -> bool:
@@ -178,6 +209,8 @@ _VIEW_METHODS = {"transpose", "swapaxes", "reshape", "ravel", "squeeze", "diagon
 
 
 def _call_method(t: Tracer, method: Method, args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
+    if method.name == "fill":
+        return _copyto(t, method.receiver, *args)
     result = _run_rule(t, method.rule, [method.receiver, *args], keywords)
     if isinstance(method.receiver, Reference) and isinstance(result, Handle) and result.rank:
         viewed = _as_view(t, method.name, method.receiver, result)
@@ -374,6 +407,8 @@ _SPECIAL: dict[Any, Any] = {
     map: _map,
     zip: _zip,
     enumerate: _enumerate,
+    np.add.at: _add_at,
+    np.copyto: _copyto,
 }
 
 __all__ = ["INLINE", "STATIC", "call", "call_function", "unflatten"]

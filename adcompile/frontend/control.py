@@ -8,7 +8,7 @@ nothing new changes and the types stand still.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,7 +28,7 @@ WRITTEN = "this array was handed through a loop that writes into it under anothe
 _TOTAL = {"add", "sub", "mul", "neg", "abs", "lt", "le", "gt", "ge", "eq", "ne", "logical_and", "logical_or",
           "logical_not", "maximum", "minimum", "where", "cast", "dim", "square"}  # fmt: skip
 """Cheap equations that give a number for every operand."""
-MAX_SPECULATED = 6
+MAX_SPECULATED = 10
 MAX_UNROLL = 256
 MAX_PASSES = 8
 
@@ -203,19 +203,20 @@ class Merge:
         return self.t.op.builder.emit("if", (self.t.op.atom(condition),), types, {}, regions)
 
     def _speculable(self) -> bool:
-        """Whether both sides may simply be computed: a few cheap equations that cannot fail, or one element of one array."""
-        sides = [side.region.op.builder for side in self.sides]
-        if any(isinstance(type, Array) for _, _, type in self.pairs) or any(
-            len(b.eqns) > MAX_SPECULATED for b in sides
-        ):
+        """Whether both sides may simply be computed: cheap equations that cannot fail, or one element of one array."""
+        eqns = [eqn for side in self.sides for eqn in side.region.op.builder.eqns]
+        if any(isinstance(type, Array) for _, _, type in self.pairs) or len(eqns) > MAX_SPECULATED:
             return False
         loads = [self._common_load(a, b) for a, b, _ in self.pairs]
-        allowed = {id(eqn) for pair in loads if pair for eqn in pair}
-        return all(eqn.op in _TOTAL or id(eqn) in allowed for b in sides for eqn in b.eqns)
+        selected = {id(eqn) for pair in loads if pair for eqn in pair}
+        elements = {eqn.outs[0] for pair in loads if pair for eqn in pair}
+        others = [eqn for eqn in eqns if id(eqn) not in selected]
+        return all(eqn.op in _TOTAL and not elements & set(eqn.args) for eqn in others)
 
     def _common_load(self, a: Atom, b: Atom) -> tuple[Eqn, Eqn] | None:
         """The equations of a pair of results that are elements of the same array, read at different places."""
-        one, two = (side.region.op.builder.definitions.get(x) for side, x in zip(self.sides, (a, b), strict=True))  # type: ignore[arg-type]
+        builders = [side.region.op.builder for side in self.sides]
+        one, two = (b.definition(x) if x in b.definitions else None for b, x in zip(builders, (a, b), strict=True))
         if one is None or two is None or one.op != "index" or two.op != "index" or one.args[0] is not two.args[0]:
             return None
         return (one, two) if one.attrs == two.attrs else None
@@ -230,7 +231,7 @@ class Merge:
                 if id(eqn) not in skipped:
                     op.builder.append(eqn)
         outs = []
-        for (a, b, type), pair in zip(self.pairs, loads, strict=True):
+        for (a, b, _), pair in zip(self.pairs, loads, strict=True):
             if pair is None:
                 outs.append(op.where(condition, a, b).atom if a != b else a)
                 continue
@@ -562,7 +563,7 @@ def _grow(t: Tracer, carried: Carried, outcome: Outcome) -> Carried | None:
             continue
         names[name] = _carried_type(t, names.get(name), before, _plain(value, outcome), name)
     for reference, version in outcome.arrays.items():
-        before_type = arrays[reference] if reference in arrays else reference.version.type  # type: ignore[union-attr]
+        before_type = arrays.get(reference, t.read(reference).type)
         arrays[reference] = common_type(t, before_type, version.type, "an array")
     grown = (names, arrays) != (carried.names, carried.arrays)
     return Carried(names, arrays, carried.resized) if grown else None

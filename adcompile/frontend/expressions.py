@@ -239,8 +239,8 @@ def attribute(t: Tracer, value: Any, name: str) -> Any:
             return view(t, value, Transposed(tuple(range(t.read(value).rank))[::-1]))
         if name in ATTRIBUTES:
             return t.wrap(ATTRIBUTES[name](t.op, t.read(value)))
-        if name in METHODS:
-            return Method(value, METHODS[name], name)
+        if name in METHODS or name == "fill":
+            return Method(value, METHODS.get(name), name)
         raise MissingRule(f"arrays have no supported attribute {name!r}", t.loc, "See docs/language.md.")
     try:
         found = getattr(value, name)

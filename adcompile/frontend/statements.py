@@ -110,7 +110,7 @@ def _unpacked(t: Tracer, value: Any, count: int) -> list[Any]:
 def set_item(t: Tracer, container: Any, key: Any, value: Any) -> None:
     """``container[key] = value``."""
     if isinstance(container, Reference):
-        _set_elements(t, container, key, value)
+        write_elements(t, container, key, value)
     elif isinstance(container, list | dict) and not has_dynamic(key):
         from adcompile.frontend.calls import _require_own
 
@@ -120,7 +120,8 @@ def set_item(t: Tracer, container: Any, key: Any, value: Any) -> None:
         raise InvalidArgument("only arrays, lists and dicts can be assigned to by index", t.loc, "Make it an array.")
 
 
-def _set_elements(t: Tracer, array: Reference, key: Any, value: Any) -> None:
+def write_elements(t: Tracer, array: Reference, key: Any, value: Any) -> None:
+    """``array[key] = value``, with NumPy's rules for the dtype."""
     handle = t.read(array)
     spec, args = resolve_subscript(t.op, handle, key)
     given = t.op.handle(t.op.atom(t.read(value)))
@@ -161,7 +162,7 @@ def _augmented(t: Tracer, node: ast.AugAssign) -> None:
     with t.locating(node):
         new = operate(t, function, old, value)
         if isinstance(old, Reference):
-            _set_elements(t, old, Ellipsis, new)
+            write_elements(t, old, Ellipsis, new)
         else:
             bind_target(t, node.target, new)
 
@@ -247,6 +248,35 @@ def _to_the_end(t: Tracer, body: list[ast.stmt], following: list[list[ast.stmt] 
         t.frame.rest = following[:depth]
         signal = execute(t, following[depth] or [])
     return signal.value if isinstance(signal, Return) else None
+
+
+def _match(t: Tracer, node: ast.Match) -> Any:
+    """``match`` on constants, as the ``if`` chain it stands for."""
+    name = f" subject_{node.lineno}_{node.col_offset}"
+    t.frame.locals[name] = evaluate(t, node.subject)
+    chain: list[ast.stmt] = []
+    for case in reversed(node.cases):
+        test, binds = _pattern(t, case.pattern, name)
+        if case.guard is not None:
+            test = ast.BoolOp(ast.And(), [test, case.guard])
+        branch = ast.If(test, [*binds, *case.body], chain)
+        chain = [ast.fix_missing_locations(ast.copy_location(branch, case.body[0]))]
+    return execute(t, chain)
+
+
+def _pattern(t: Tracer, pattern: ast.pattern, name: str) -> tuple[ast.expr, list[ast.stmt]]:
+    """The test of a pattern, and the assignments it makes."""
+    subject = ast.Name(name, ast.Load())
+    if isinstance(pattern, ast.MatchValue):
+        return ast.Compare(subject, [ast.Eq()], [pattern.value]), []
+    if isinstance(pattern, ast.MatchSingleton):
+        return ast.Compare(subject, [ast.Is()], [ast.Constant(pattern.value)]), []
+    if isinstance(pattern, ast.MatchOr):
+        return ast.BoolOp(ast.Or(), [_pattern(t, p, name)[0] for p in pattern.patterns]), []
+    if isinstance(pattern, ast.MatchAs) and pattern.pattern is None:
+        binds: list[ast.stmt] = [ast.Assign([ast.Name(pattern.name, ast.Store())], subject)] if pattern.name else []
+        return ast.Constant(True), binds
+    raise UnsupportedSyntax("only constants and _ can be matched", t.at(pattern), "Use if and elif.")
 
 
 def _for(t: Tracer, node: ast.For) -> Any:
@@ -360,6 +390,7 @@ STATEMENTS: dict[type[ast.stmt], Callable[[Tracer, Any], Any]] = {
     ast.Import: _import,
     ast.ImportFrom: _import,
     ast.If: _if,
+    ast.Match: _match,
     ast.For: _for,
     ast.While: _while,
     ast.Break: _jump,

@@ -47,6 +47,13 @@ class Signature:
     leaves: tuple[Any, ...]
 
     @property
+    def is_flat(self) -> bool:
+        """Whether every argument is a number or an array, given by position."""
+        positional, keywords = self.structure.children
+        flat = all(child is LEAF for child in positional.children) and not keywords.children
+        return flat and len(self.dynamic) == len(self.leaves)
+
+    @property
     def dynamic(self) -> list[int]:
         """The leaves that are parameters of the trace."""
         return [k for k, leaf in enumerate(self.leaves) if not isinstance(leaf, Known)]

@@ -1,4 +1,4 @@
-"""Writes traces as text: one line per equation, regions indented. Deterministic: numbers follow the order of definition."""
+"""Writes traces as text: one line per equation, regions indented; numbers follow the order of definition."""
 
 from __future__ import annotations
 

@@ -60,12 +60,13 @@ class LoopBody(Builder):
 
     def __init__(self, parent: Builder, params: Sequence[Value]):
         super().__init__(parent)
+        self.around = parent
         self.own: set[Value] = set(params)
 
     def emit(self, op: str, args: Sequence[Atom], types: Sequence[Type], *rest: Any, **options: Any):
         """Emit here, or further out where every operand is known there."""
         if _movable(op) and not any(a in self.own for a in args if isinstance(a, Value)):
-            return self.parent.emit(op, args, types, *rest, **options)
+            return self.around.emit(op, args, types, *rest, **options)
         return super().emit(op, args, types, *rest, **options)
 
     def append(self, eqn: Any) -> None:
@@ -205,8 +206,11 @@ class Context:
 
     def buffer(self, x: Lowered) -> Handle:
         """The buffer of an array, forced."""
-        forced = self.force(x) if isinstance(x, Delayed) else x
-        return self.op.handle(forced.buffer) if isinstance(forced, Delayed) else forced
+        if isinstance(x, Handle):
+            return x
+        buffer = self.force(x).buffer
+        assert buffer is not None
+        return self.op.handle(buffer)
 
     def protect(self, buffers: set[Value]) -> None:
         """Force what is read later and reads buffers that are about to be overwritten."""

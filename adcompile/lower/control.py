@@ -39,7 +39,7 @@ def lower_block(context: Context, block: Block, rules: Rules, params: Mapping[Va
 
 def _result(context: Context, atom: Atom) -> Lowered:
     found = read(context, atom)
-    return context.force(found, atom.name) if isinstance(found, Delayed) else found
+    return context.force(found, getattr(atom, "name", "")) if isinstance(found, Delayed) else found
 
 
 def read(context: Context, atom: Atom) -> Lowered:

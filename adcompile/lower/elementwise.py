@@ -107,7 +107,7 @@ def elementwise(context: Context, eqn: Eqn, *args: Lowered) -> Lowered:
     return mapped(context, eqn.op, args, eqn.outs[0].type, eqn.attrs)
 
 
-def mapped(context: Context, name: str, args: Sequence[Lowered], type: Type, attrs: Mapping[str, Any] = {}) -> Lowered:
+def mapped(context: Context, name: str, args: Sequence[Lowered], type: Type, attrs: Mapping[str, Any]) -> Any:
     """A primitive over arrays and scalars: delayed where its type is an array's."""
     if isinstance(type, Scalar):
         return apply(context, name, [a for a in args if isinstance(a, Handle)], type, attrs)

@@ -59,14 +59,14 @@ class Indices:
     @contextmanager
     def loop(self, index: Value, start: Index, stop: Index, step: Index = 1) -> Iterator[None]:
         """Inside, ``index`` runs from ``start`` to before ``stop``."""
-        step = self._static(step)
-        if step:
-            first, last = self.form(start), self._end(start, stop).plus(Affine(-1 if step > 0 else 1))
-            low, high = (first, last) if step > 0 else (last, first)
+        stride = self._static(step)
+        if stride:
+            first, last = self.form(start), self._end(start, stop).plus(Affine(-1 if stride > 0 else 1))
+            low, high = (first, last) if stride > 0 else (last, first)
             self.bounds[index] = (low, high)
             self.facts.append(high.plus(low, -1))
         yield
-        if step:
+        if stride:
             self.facts.pop()
 
     def _end(self, start: Index, stop: Index) -> Affine:

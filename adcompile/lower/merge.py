@@ -149,7 +149,7 @@ class _Pair:
             return False
         else:
             reads = _accesses(body, body.params[1 + starts[0]])
-            if writes.only_adds and reads.only_adds:
+            if writes.only_adds and reads.only_adds and not is_vector(self.first):
                 return True
         return bool(writes.along(self.first.regions[0].params[0]) & reads.along(body.params[0]))
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
-from adcompile.ir import Array, Eqn, Scalar
+from adcompile.ir import Array, Eqn, Scalar, Type
 from adcompile.lower.context import Context, Delayed, Lowered
 from adcompile.lower.elementwise import convert
 from adcompile.lower.indices import Index, is_one
@@ -13,12 +14,12 @@ from adcompile.lower.subscripts import as_index, select
 from adcompile.primitives import PRIMITIVES, Handle
 
 
-def sized(type: Array, sizes: Sequence[Index]) -> Array:
+def sized(type: Type, sizes: Sequence[Index]) -> Array:
     """The type with the sizes that are known by now."""
     return Array(type.dtype, tuple(s if isinstance(s, int) else d for s, d in zip(sizes, type.dims, strict=True)))
 
 
-def mapped_view(x: Delayed, type: Array, sizes: Sequence[Index], at: Any, **options: Any) -> Any:
+def mapped_view(x: Delayed, type: Type, sizes: Sequence[Index], at: Any, **options: Any) -> Delayed:
     """The elements of ``x`` at other places."""
     return Delayed(sized(type, sizes), tuple(sizes), at, x.sources, depth=x.depth, **options)
 
@@ -127,14 +128,9 @@ def _check_count(context: Context, old: Sequence[Index], new: Sequence[Index]) -
     for size in old:
         found = next((k for k, other in enumerate(rest) if indices.equal(size, other)), None)
         unmatched.append(size) if found is None else rest.pop(found)
-    products: list[Index] = []
-    for sizes in (unmatched, rest):
-        total: Index = 1
-        for size in sizes:
-            total = indices.mul(total, size)
-        products.append(total)
     if unmatched or rest:
-        indices.check_same(*products, "cannot reshape: the number of elements differs")
+        before, after = (functools.reduce(indices.mul, sizes, 1) for sizes in (unmatched, rest))
+        indices.check_same(before, after, "cannot reshape: the number of elements differs")
 
 
 def index(context: Context, eqn: Eqn, x: Delayed, *args: Lowered) -> Lowered:
@@ -190,7 +186,7 @@ def _place(context: Context, buffer: Handle, piece: Delayed, axis: int, offset: 
 
 def vector(context: Context, eqn: Eqn, *scalars: Handle) -> Delayed:
     """A buffer of given scalars."""
-    type = eqn.outs[0].type
+    type = sized(eqn.outs[0].type, (len(scalars),))
     buffer = context.empty(type, (len(scalars),), eqn.outs[0].name)
     for position, scalar in enumerate(scalars):
         buffer = context.store(buffer, convert(context, scalar, Scalar(type.dtype)), (position,))

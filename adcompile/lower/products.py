@@ -108,32 +108,24 @@ def _flipped(context: Context, x: Delayed) -> Delayed:
 
 
 def fuse_sums(block: Block) -> Block:
-    """Array dialect → array dialect: ``c + a @ b`` becomes a ``gemm`` that accumulates; nothing else reads ``a @ b``."""
+    """Array dialect → array dialect: ``c + a @ b`` becomes an accumulating ``gemm`` if nothing else reads ``a @ b``."""
     uses = Counter(v for e in block.eqns for v in eqn_inputs(e)) + Counter(set(block.results))
-    products = {
-        e.outs[0]: e for e in block.eqns if e.op == "matmul" and e.args[0].type.rank == e.args[1].type.rank == 2
-    }
+    products = {e.outs[0]: e for e in block.eqns if _is_product(e) and uses[e.outs[0]] == 1}
     fused: dict[Value, Eqn] = {}
-    absorbed: set[Value] = set()
     for eqn in block.eqns:
-        if eqn.op != "add" or not isinstance(eqn.outs[0].type, Array):
-            continue
-        for c, product in (eqn.args, eqn.args[::-1]):
-            found = products.get(product)
-            if (
-                found is None
-                or c is product
-                or c.type != product.type
-                or uses[product] != 1
-                or found.args[0].type.dims[1] == 1
-            ):
-                continue
-            attrs = {"trans_a": False, "trans_b": False, "accumulate": True}
-            fused[eqn.outs[0]] = replace(eqn, op="gemm", args=(c, *found.args), attrs=attrs)
-            absorbed.add(product)
-            break
-    kept = (e for e in block.eqns if not absorbed.intersection(e.outs))
+        for c, product in (eqn.args, eqn.args[::-1]) if eqn.op == "add" else ():
+            if product in products and c is not product and c.type == product.type:
+                attrs = {"trans_a": False, "trans_b": False, "accumulate": True}
+                fused[eqn.outs[0]] = replace(eqn, op="gemm", args=(c, *products.pop(product).args), attrs=attrs)
+                fused[product] = eqn
+                break
+    kept = (e for e in block.eqns if not (_is_product(e) and e.outs[0] in fused))
     return replace(block, eqns=tuple(fused.get(e.outs[0], e) if e.outs else e for e in kept))
+
+
+def _is_product(eqn: Eqn) -> bool:
+    """A product of two matrices that is not an outer product."""
+    return eqn.op == "matmul" and all(a.type.rank == 2 for a in eqn.args) and eqn.args[0].type.dims[1] != 1
 
 
 # -- stacks -------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from adcompile.ir import Array, Eqn, Scalar, Type, Value
+from adcompile.ir import Array, Block, Eqn, Scalar, Type, Value
 from adcompile.ir.types import INDEX
 from adcompile.lower.context import Context, Delayed, Lowered
 from adcompile.lower.elementwise import apply, convert
@@ -20,7 +20,7 @@ _TRUTH, _POSITION = Scalar("bool"), Scalar("int64")
 Body = Callable[..., Sequence[Any]]
 
 
-def region(context: Context, types: Sequence[Type], body: Body) -> tuple:
+def region(context: Context, types: Sequence[Type], body: Body) -> Block:
     """A block with parameters of the given types, emitted by ``body``."""
     params = [Value(t) for t in types]
     with context.inside(context.op.builder.child()) as builder:

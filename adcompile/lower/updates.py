@@ -22,19 +22,18 @@ def update(context: Context, eqn: Eqn, base: Delayed, value: Lowered, *args: Low
     _check_fits(context, selection, value)
     if isinstance(value, Delayed) and _must_come_first(context, target, selection, value):
         value = context.fill(context.empty(value.type, value.sizes), value)
-    scalar = Scalar(target.type.dtype)
+    scalar, buffer = Scalar(target.type.dtype), target.buffer
+    assert buffer is not None
     write = context.accumulate if eqn.op == "accumulate" else context.store
 
     def body(at: tuple[Index, ...], carried: tuple[Handle, ...]) -> list[Handle]:
-        with context.renamed({target.buffer: carried[0]}):
+        with context.renamed({buffer: carried[0]}):
             element = convert(context, context.at(value, aligned(value, at)), scalar)
             return [write(carried[0], element, selection.at(at))]
 
     sizes = selection.sizes
-    assert target.buffer is not None
-    buffer = context.op.handle(target.buffer)
     distinct = not selection.arrays
-    (written,) = context.nest(range(len(sizes)), sizes, (buffer,), body, parallel=distinct)
+    (written,) = context.nest(range(len(sizes)), sizes, (context.op.handle(buffer),), body, parallel=distinct)
     return context.leaf(written, target.sizes)
 
 

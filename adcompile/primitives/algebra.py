@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from adcompile.errors import MissingRule, ShapeMismatch, UnsupportedDtype
-from adcompile.ir import ANY, Eqn, NOT_ONE, Array, Atom, Const, Scalar, Type, Value
+from adcompile.ir import ANY, NOT_ONE, Array, Atom, Const, Eqn, Scalar, Type, Value
 from adcompile.ir.builder import Builder
 from adcompile.ir.types import DTYPES, INDEX, PYTHON_BOOL, PYTHON_FLOAT, PYTHON_INT, Dim
 from adcompile.primitives.assembly import assemble

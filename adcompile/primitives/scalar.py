@@ -383,8 +383,8 @@ scalar(
     ),
     vjp=lambda op, cotangents, outs, args, attrs, wanted: (
         None,
-        op.where(args[0], cotangents[0], op.zeros_like(outs[0])) if wanted[1] else None,
-        op.where(args[0], op.zeros_like(outs[0]), cotangents[0]) if wanted[2] else None,
+        op.where(args[0], cotangents[0], op.zero(outs[0].type.dtype)) if wanted[1] else None,
+        op.where(args[0], op.zero(outs[0].type.dtype), cotangents[0]) if wanted[2] else None,
     ),
 )
 

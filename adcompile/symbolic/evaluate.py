@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import sympy
@@ -20,6 +20,7 @@ from adcompile.ir.interpreter import interpret
 from adcompile.ir.types import PYTHON_BOOL
 from adcompile.primitives import PRIMITIVES
 from adcompile.primitives import evaluate as numeric
+from adcompile.primitives.registry import Rule
 from adcompile.symbolic.algebra import ALGEBRA, Algebra, condition, exact, is_boolean, is_small, number
 
 NODES = 1000
@@ -188,12 +189,12 @@ _ON_BOOLEANS = {
 
 
 def _elementwise(algebra: Algebra, name: str, values: Sequence[Any]) -> Any:
-    primal, convert = PRIMITIVES[name].primal, sympy.sympify if name in _ON_BOOLEANS else number
+    primal, convert = cast(Rule, PRIMITIVES[name].primal), sympy.sympify if name in _ON_BOOLEANS else number
     finish = exact if _has_literal(name) else lambda x: x
     return np.frompyfunc(
         lambda *args: finish(primal(algebra, *map(convert, args))),
         len(values),
-        1,  # type: ignore[misc]
+        1,
     )(*values)
 
 
@@ -201,7 +202,7 @@ def _elementwise(algebra: Algebra, name: str, values: Sequence[Any]) -> Any:
 def _has_literal(name: str) -> bool:
     """Whether a record writes a float literal, which SymPy would keep as a rounded number."""
     symbols = sympy.symbols(f"a:{len(PRIMITIVES[name].domain)}", real=True)
-    return sympy.sympify(PRIMITIVES[name].primal(ALGEBRA, *symbols)).has(sympy.Float)  # type: ignore[misc]
+    return sympy.sympify(cast(Rule, PRIMITIVES[name].primal)(ALGEBRA, *symbols)).has(sympy.Float)
 
 
 def _cast(eqn: Eqn, x: Any) -> Any:

@@ -232,12 +232,13 @@ def _slope(primal: Any, x: Any, point: dict[Any, Any]) -> Any:
     derivative = sympy.diff(primal, x)
     if not undifferentiated(derivative):
         return derivative.xreplace(point).evalf(DIGITS)
-    ahead, behind = (primal.xreplace({**point, x: point[x] + s * STEP}).evalf(3 * DIGITS) for s in (1, -1))
-    return (ahead - behind) / (2 * STEP)
+    ahead, behind = ({**point, x: point[x] + sign * STEP} for sign in (1, -1))
+    moved: Any = primal.xreplace(ahead).evalf(3 * DIGITS) - primal.xreplace(behind).evalf(3 * DIGITS)
+    return moved / (2 * STEP)
 
 
-def equal_at(pairs: Sequence[tuple[Any, Any]], points: Sequence[dict[Any, Any]]) -> list[mpmath.mpf]:
-    """The largest difference of each pair over some points, relative to the second; nan where it has no real value."""
+def equal_at(pairs: Sequence[tuple[Any, Any]], points: Sequence[dict[Any, Any]]) -> list[Any]:
+    """The largest difference of each pair over some points, relative to the second; infinite where it is nan."""
     symbols = sorted(points[0], key=str)
     flat = [side for pair in pairs for side in pair]
     with mpmath.workdps(DIGITS):
@@ -250,7 +251,7 @@ def equal_at(pairs: Sequence[tuple[Any, Any]], points: Sequence[dict[Any, Any]])
     return worst
 
 
-def _relative(a: Any, b: Any) -> mpmath.mpf:
+def _relative(a: Any, b: Any) -> Any:
     error = abs(mpmath.mpmathify(a) - b) / (1 + abs(b))
     return mpmath.inf if mpmath.isnan(error) else error
 

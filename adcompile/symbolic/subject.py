@@ -118,6 +118,11 @@ class Symbols:
     point: Mapping[Any, Any]
     frozen: Frozen
 
+    def signed(self, expression: Any) -> Any:
+        """An expression in symbols that know the signs they have at the arguments."""
+        signs = {s: "positive" if v > 0 else "negative" for s, v in self.point.items() if v != 0}
+        return expression.xreplace({s: sympy.Symbol(s.name, **{sign: True}) for s, sign in signs.items()})
+
     def value(self, output: int) -> list[Any]:
         """The elements of a result."""
         return [self.frozen.thaw(e) for e in elements_of(self.values[output])]
@@ -149,7 +154,9 @@ def symbolic(subject: Subject, elements: int, notes: list[str]) -> Symbols | Non
         notes.append(f"numeric, because {error}")
         return None
     if evaluator.path:
-        notes.append(f"on the path where {' and '.join(evaluator.path)}")
+        first, *others = evaluator.path
+        more = f" and {len(others)} more conditions" if others else ""
+        notes.append(f"on the path that the arguments take, where {first}{more}")
     return Symbols(tuple(args), values, point, frozen)
 
 
@@ -161,21 +168,21 @@ def exactly(value: Any) -> Any:
 
 
 def symbols_like(name: str, value: Any, point: dict[Any, Any]) -> Any:
-    """Symbols with the signs of the numbers in ``value``; ``point`` gets their values.
+    """Real symbols for the numbers in ``value``; ``point`` gets their values.
 
-    Their names hold brackets or primes, so that no two are the same symbol.
+    Names of elements hold brackets, so that no two arguments share a symbol. No symbol knows its sign: SymPy would
+    isolate roots of polynomials at every step to find out the signs of expressions.
     """
     if not isinstance(value, np.ndarray):
-        return _signed(name, value, point)
+        return _symbol(name, value, point)
     made = np.empty(value.shape, dtype=object)
     for index in np.ndindex(value.shape):
-        made[index] = _signed(f"{name}[{','.join(map(str, index))}]", value[index], point)
+        made[index] = _symbol(f"{name}[{','.join(map(str, index))}]", value[index], point)
     return made
 
 
-def _signed(name: str, value: Any, point: dict[Any, Any]) -> Any:
-    sign = "positive" if value > 0 else "negative" if value < 0 else "real"
-    symbol = sympy.Symbol(name, **{sign: True})
+def _symbol(name: str, value: Any, point: dict[Any, Any]) -> Any:
+    symbol = sympy.Symbol(name, real=True)
     point[symbol] = exact(float(value))
     return symbol
 

@@ -22,7 +22,7 @@ from adcompile.modes import Argnums
 from adcompile.primitives.evaluate import run
 from adcompile.symbolic.algebra import ALGEBRA, is_small
 from adcompile.symbolic.evaluate import Evaluator, Inexpressible
-from adcompile.symbolic.proofs import NUMERIC, POINTS, SIMPLIFIED, equal_at, is_zero
+from adcompile.symbolic.proofs import NUMERIC, POINTS, SIMPLIFIABLE, SIMPLIFIED, equal_at, is_zero
 from adcompile.symbolic.report import Finding, Report
 from adcompile.symbolic.subject import Subject, Symbols, elements_of, symbolic, symbols_like
 from adcompile.testing import DIRECTIONS, assert_close, assert_dual, difference, direction, tolerance
@@ -45,7 +45,7 @@ def verify(
     f : callable
         Anything that `adcompile.grad` takes; a derivative function such as ``adcompile.grad(g)`` gives second order.
     *args
-        Arguments. Floats and float arrays become symbols with the signs that they have here; ints stay, so that loops
+        Arguments. Floats and float arrays become symbols of the signs that they have here; ints stay, so that loops
         run; conditions take the branch that they take here.
     argnums : int, str, or a tuple of them, optional
         The arguments to differentiate with respect to; by default all that hold floats.
@@ -172,8 +172,14 @@ def _prove(subject: Subject, symbols: Symbols, results: _Run, output: int, posit
         found, expected = results.entries(output, position), symbols.jacobian(output, position)
         pairs = [p for rows in zip(found, expected, strict=True) for p in zip(*rows, strict=True)]
         pairs += [(r, sympy.Integer(0)) for r in results.rest(output, position)]
-    hard = [(a, b) for a, b in pairs if not is_zero(a - b)]
+    hard = [(a, b) for a, b in pairs if not _equal(symbols, a - b)]
     return _evaluate(hard, _points(symbols, hard), subject.rounding) if hard else (True, SIMPLIFIED)
+
+
+def _equal(symbols: Symbols, difference: Any) -> bool:
+    if is_zero(difference):
+        return True
+    return is_small(difference, SIMPLIFIABLE) and is_zero(symbols.signed(difference))
 
 
 def _evaluate(pairs: Sequence[tuple[Any, Any]], points: list[dict[Any, Any]], rounding: float) -> tuple[bool, str]:

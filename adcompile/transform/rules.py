@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from adcompile.errors import MissingRule
-from adcompile.ir import Const, Eqn, Scalar, is_float
+from adcompile.ir import Atom, Const, Eqn, Scalar, is_float
 from adcompile.primitives import PRIMITIVES, Emitter, Handle
 from adcompile.primitives.registry import Primitive
 
@@ -60,7 +60,17 @@ def add_term(op: Emitter, total: Handle | None, partial: Handle | float | None, 
 
 
 def _product(op: Emitter, partial: Handle | float, factor: Handle) -> tuple[bool, Handle]:
-    """Whether ``partial * factor`` is negated, and its absolute part: a quotient where the partial is a reciprocal."""
+    """Whether ``partial * factor`` is negated, and its absolute part: a quotient where the partial is a reciprocal.
+
+    A factor that ``np.where`` made zero stays zero whatever the partial is there: the selection moves behind the product,
+    so that a branch that was not taken cannot give nan (0 * inf).
+    """
+    masked = op.builder.definition(factor.atom)
+    if masked is not None and masked.op == "where" and any(map(_is_zero, masked.args[1:])):
+        condition, *ways = masked.args
+        products = [a if _is_zero(a) else _product(op, partial, op.handle(a)) for a in ways]
+        negative = any(isinstance(p, tuple) and p[0] for p in products)
+        return negative, op.where(condition, *(p[1] if isinstance(p, tuple) else p for p in products))
     eqn = op.builder.definition(op.atom(partial))
     if eqn is not None and eqn.op == "neg":
         negative, product = _product(op, op.handle(eqn.args[0]), factor)
@@ -68,6 +78,10 @@ def _product(op: Emitter, partial: Handle | float, factor: Handle) -> tuple[bool
     if eqn is not None and eqn.op == "div" and isinstance(eqn.args[0], Const) and eqn.args[0].value == 1.0:
         return False, factor / op.handle(eqn.args[1])
     return False, partial * factor
+
+
+def _is_zero(atom: Atom) -> bool:
+    return isinstance(atom, Const) and atom.value == 0.0
 
 
 def cotangents_of(

@@ -159,7 +159,7 @@ def _slim_loop(eqn: Eqn, needed: set[Value]) -> Eqn:
 
 
 def number_values(block: Block, start: int = 1) -> None:
-    """Name the unnamed results of float equations v1, v2, … so that their tangents and adjoints can be named after them."""
+    """Name the unnamed results v1, v2, … so that their tangents and adjoints can be named after them."""
     taken = {v.name for e in block.eqns for v in e.outs} | {p.name for p in block.params}
     count = start
     for eqn in block.eqns:

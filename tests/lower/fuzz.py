@@ -72,7 +72,7 @@ class _Writer:
 
     def product(self, values: list, depth: int) -> None:
         a, b = self.pick(values, 2), self.random.choice(values)
-        values.append(a @ b * 0.1)
+        values.append(self.random.choice([lambda: a @ b * 0.1, lambda: self.pick(values, b.rank) + a @ b])())
 
     def loop(self, values: list, depth: int) -> None:
         carried = [self.random.choice(values) for _ in range(self.random.randint(1, 3))]

@@ -58,6 +58,8 @@ def _function(name: str) -> int:
         return _array_api()[_ARRAY_API[name]]
     if name == "memory handler":
         return ctypes.c_void_p.from_address(_array_api()[_DEFAULT_HANDLER]).value or 0
+    if name in ("blas get threads", "blas set threads"):
+        return (blas.thread_control() or (0, 0))[name == "blas set threads"]
     if name.startswith("blas "):
         return blas.address(name[5:])
     return ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0

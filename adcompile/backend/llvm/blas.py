@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SMALL = 32
 """Products with at most this many multiplications are cheaper as loops than as a call."""
 
+ALONE = 2**23
+"""Products with fewer multiplications than this run on one thread."""
 ROUTINES = {"float64": "dgemm", "float32": "sgemm"}
 
 
@@ -48,6 +50,20 @@ def _library() -> Any:
                 spec.loader.exec_module(module)
                 return module
     return importlib.import_module("scipy.linalg.cython_blas")
+
+
+@functools.cache
+def thread_control() -> tuple[int, int] | None:
+    """The addresses of OpenBLAS's get and set of its number of threads; None where SciPy carries another BLAS."""
+    spec = importlib.util.find_spec("scipy")
+    folders = [Path(f) for f in (spec.submodule_search_locations or ())] if spec else []
+    for path in (p for f in folders for p in sorted((f.parent / "scipy.libs").glob("libscipy_openblas*"))):
+        library = ctypes.CDLL(str(path))
+        names = ("scipy_openblas_get_num_threads", "scipy_openblas_set_num_threads")
+        if all(hasattr(library, name) for name in names):
+            get, set = (ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0 for name in names)
+            return get, set
+    return None
 
 
 def _gemm(kernel: Kernel, eqn: Eqn) -> list[Operand]:
@@ -106,9 +122,24 @@ def _blas_path(code: Code, dtype: str, trans_a: bool, trans_b: bool, accumulate:
         *modes, numbers["n"], numbers["m"], numbers["k"], factors["alpha"], "%b", numbers["ldb"], "%a", numbers["lda"],
         factors["beta"], "%c", numbers["n"],
     ]  # fmt: skip
+    restore = _alone(code, work) if thread_control() else ""
     code.do(f"call void {routine}({', '.join(f'ptr {o}' for o in operands)})")
+    if restore:
+        code.do(restore)
     code.do("ret void")
     code.start(loops)
+
+
+def _alone(code: Code, work: str) -> str:
+    """Keep a small product on this thread: OpenBLAS's threads wait busily, which costs more than they save.
+
+    Returns the instruction that gives OpenBLAS its threads back.
+    """
+    before = code.let(f"call i32 {code.address('blas get threads')}()")
+    small = code.let(f"icmp ult i64 {work}, {ALONE}")
+    setter = code.address("blas set threads")
+    code.do(f"call void {setter}(i32 {code.let(f'select i1 {small}, i32 1, i32 {before}')})")
+    return f"call void {setter}(i32 {before})"
 
 
 def _loops(code: Code, dtype: str, trans_a: bool, trans_b: bool, accumulate: bool) -> None:

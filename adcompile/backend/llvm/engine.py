@@ -120,12 +120,16 @@ def fill(table: int, addresses: list[int]) -> None:
 # -- the disk cache -----------------------------------------------------------------------------------------------
 
 
+def cache_folder() -> Path:
+    """Where compiled objects are kept."""
+    return Path(os.environ.get("ADCOMPILE_CACHE_DIR") or Path.home() / ".cache" / "adcompile")
+
+
 def _cache_file(text: str, vectorise: bool) -> Path:
-    folder = os.environ.get("ADCOMPILE_CACHE_DIR") or Path.home() / ".cache" / "adcompile"
     import llvmlite
 
     key = "\n".join([text, str(vectorise), llvmlite.__version__, *host()])
-    return Path(folder) / f"{hashlib.sha256(key.encode()).hexdigest()}.o"
+    return cache_folder() / f"{hashlib.sha256(key.encode()).hexdigest()}.o"
 
 
 def _read(path: Path) -> bytes | None:
