@@ -33,7 +33,9 @@ def main() -> int:
     if not chosen:
         print(f"no workload {options.only!r}; there are {', '.join(WORKLOADS)}", file=sys.stderr)
         return 2
-    about, rows = report.facts(), [row for name in chosen for row in _measure(name, options.repeat)]
+    about = report.facts()
+    rows = [row for name in chosen for row in _measure(name, options.repeat)]
+    about = report.finish(about)
     print(report.markdown(rows, about, options.repeat))
     if options.json:
         text = json.dumps(report.document(rows, about, options.repeat), indent=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -26,8 +27,13 @@ COLUMNS = (
 )
 
 
+def finish(about: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts taken before the measurement, with what became of source and load meanwhile."""
+    return {**about, "changed": digest() != about["source"], "load_after": load()}
+
+
 def facts() -> dict[str, Any]:
-    """Machine, versions and date."""
+    """Machine, versions and date, taken before the measurement."""
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "processor": _processor(),
@@ -36,8 +42,21 @@ def facts() -> dict[str, Any]:
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": {package: _version(package) for package in PACKAGES},
-        "load": [round(x, 2) for x in os.getloadavg()] if hasattr(os, "getloadavg") else None,
+        "source": digest(),
+        "load": load(),
     }
+
+
+def digest() -> str:
+    """A hash of adcompile's source: rows measured with different ones do not belong in one table."""
+    folder = Path(__file__).resolve().parents[1] / "adcompile"
+    content = b"".join(path.read_bytes() for path in sorted(folder.rglob("*.py")))
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+def load() -> float | None:
+    """How many processes wanted to run over the last minute: above the threads of a row, its median is disturbed."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def document(rows: Sequence[Row], about: Mapping[str, Any], repeat: int) -> dict[str, Any]:
@@ -51,8 +70,14 @@ def markdown(rows: Sequence[Row], about: Mapping[str, Any], repeat: int) -> str:
     head = [
         f"Measured {about['date']} on {about['processor']}, {about['cores']} cores, {about['threads']} threads each.",
         f"Python {about['python']}; {versions}.",
+        f"Source of adcompile {about['source']}; load before {about['load']}, after {about['load_after']}.",
         f"Minimum / median of {repeat} rounds, competitors in turn; compile is the first gradient call minus",
         "a later one (for JAX: trace, lower and compile), without imports and without a disk cache.",
+        *(
+            ["**The source changed during the measurement: rows are of different versions.**"]
+            if about["changed"]
+            else []
+        ),
         "",
         "| " + " | ".join(COLUMNS) + " |",
         "|" + " --- |" * len(COLUMNS),

@@ -54,6 +54,8 @@ class Page:
 
     def taken(self, title: str) -> str:
         """What the latest block left for a fence; each can be shown once."""
+        if self.raised and title != "error":
+            raise ValueError(f"{self.name}: block {self.count} raised\n{self.raised}")
         text = self.raised if title == "error" else self.printed
         if not text:
             raise ValueError(f"{self.name}: block {self.count} has no {title}")

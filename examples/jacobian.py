@@ -56,8 +56,7 @@ def layer(x, a):
 def microseconds(function, *args):
     """The best time of a call."""
     function(*args)
-    repeats = 3 if FAST else 20
-    return min(timeit.repeat(lambda: function(*args), number=3, repeat=repeats)) / 3 * 1e6
+    return min(timeit.repeat(lambda: function(*args), number=1, repeat=5 if FAST else 20)) * 1e6
 
 
 random = np.random.default_rng(0)

@@ -33,14 +33,19 @@ def test_every_competitor_has_a_row(rows):
 
 
 def test_the_table_has_one_line_per_row(rows):
-    text = report.markdown(rows, report.facts(), 1)
+    text = report.markdown(rows, report.finish(report.facts()), 1)
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert len(table) == len(rows) + 2
     assert {line.replace("\\|", "").count("|") for line in table} == {len(report.COLUMNS) + 1}
 
 
+def test_a_change_of_the_source_is_reported(rows):
+    about = report.finish({**report.facts(), "source": "another"})
+    assert "The source changed" in report.markdown(rows, about, 1)
+
+
 def test_the_document_is_json_with_machine_and_versions(rows):
-    found = json.loads(json.dumps(report.document(rows, report.facts(), 1)))
+    found = json.loads(json.dumps(report.document(rows, report.finish(report.facts()), 1)))
     assert found["threads"] == harness.THREADS
     assert set(report.PACKAGES) == set(found["versions"])
     assert [r["competitor"] for r in found["rows"]] == [r.competitor for r in rows]

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from adcompile.ir import Array, Atom, Block, Eqn, Trace, Value, free_values
 from adcompile.ir.core import eqn_inputs
 
-UPDATES = frozenset({"store", "accumulate", "gemm"})
+UPDATES = frozenset({"store", "accumulate", "gemm", "grow"})
 _LEAD = {"loop": 3, "while": 0}
 
 
@@ -136,7 +136,7 @@ class _Scope:
     def update(self, eqn: Eqn) -> None:
         """The target must be owned, dead under its old version, and not read by the update itself."""
         target, *rest = eqn.args
-        overlaps = eqn.op == "gemm" or ("array",) in eqn.attrs["spec"]
+        overlaps = eqn.op == "gemm" or ("array",) in eqn.attrs.get("spec", ())
         read = {a for a in rest if isinstance(a, Value)} if overlaps else set()
         busy = read.intersection(self.memory.sharing(target))
         target = self.free(target, busy, set())

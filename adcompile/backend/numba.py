@@ -27,13 +27,6 @@ def check_same(a, b, message):
 
 
 @register_jitable
-def check_true(condition, error, message):
-    """Raise ``error`` unless the condition holds."""
-    if not condition:
-        raise error(message)
-
-
-@register_jitable
 def check_index(i, n):
     """Raise IndexError unless ``0 <= i < n``."""
     if not 0 <= i < n:
@@ -76,7 +69,6 @@ def dispatcher(trace: Trace, *, fastmath: bool = False) -> tuple[Callable[..., A
         "math": math,
         "special": _Special,
         "check_same": check_same,
-        "check_true": check_true,
         "check_index": check_index,
     }
     space |= {"check_nonzero": check_nonzero}

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
+from adcompile.analysis.checks import drop_implied
 from adcompile.analysis.inplace import insert_copies
 from adcompile.codegen import Source, emit
 from adcompile.errors import ShapeMismatch
@@ -19,7 +20,7 @@ from adcompile.primitives.runtime import NAMESPACE
 
 def source(trace: Trace) -> Source:
     """The readable program of an array-dialect trace."""
-    return emit(insert_copies(trace))
+    return emit(insert_copies(drop_implied(trace)))
 
 
 def compile(trace: Trace) -> Callable[..., tuple[Any, ...]]:

@@ -120,6 +120,8 @@ class _Writer:
                 _CONTROL[eqn.op](self, eqn, depth, dead, live)
             elif eqn.op in IN_PLACE:
                 self.in_place(eqn, depth)
+            elif eqn.op == "check_true":
+                self.require(eqn, depth)
             elif not eqn.outs:
                 self.write(depth, self.expression(eqn).text, eqn.loc)
             else:
@@ -144,7 +146,7 @@ class _Writer:
             self.pending[out], self.reads[out] = text, reads
             return
         names = ", ".join(self.names.give(o, dead) for o in eqn.outs)
-        self.write(depth, f"{names} = {text.text}", eqn.loc)
+        self.write(depth, f"{names} = {_bare(text.text)}", eqn.loc)
 
     def may_inline(self, block: Block, position: int, text: _Text) -> bool:
         """Whether a value read once may move to its reader: no store in between, no name worth a line of its own."""
@@ -160,6 +162,14 @@ class _Writer:
             if later.regions or (later.op in IN_PLACE and _touches_memory(eqn)):
                 return False
         return False
+
+    def require(self, eqn: Eqn, depth: int) -> None:
+        """A raise of the user's under its condition."""
+        condition = self.read(eqn.args[0])
+        opposite = condition.text.removeprefix("(not ").removesuffix(")")
+        negated = opposite if condition.text == f"(not {opposite})" else f"not {_wrap(condition, UNARY)}"
+        self.write(depth, f"if {negated}:", eqn.loc)
+        self.write(depth + 1, f"raise {eqn.attrs['error']}({eqn.attrs['message']!r})")
 
     def in_place(self, eqn: Eqn, depth: int) -> None:
         texts = [self.read(a) for a in eqn.args]
@@ -230,10 +240,15 @@ class _Writer:
         names = self.carry(body.params, eqn.args, depth, dead - live)
         for param, name in zip(condition.params, names, strict=True):
             self.names.of[param] = name
+        start = len(self.lines)
         self.write(depth, "while True:", eqn.loc)
         self.block(condition, depth + 1, live | set(condition.params))
-        self.write(depth + 1, f"if not {_wrap(self.read(condition.results[0]), UNARY)}:")
-        self.write(depth + 2, "break")
+        test = self.read(condition.results[0])
+        if len(self.lines) == start + 1:
+            self.lines[start] = ("    " * depth + f"while {_bare(test.text)}:", eqn.loc)
+        else:
+            self.write(depth + 1, f"if not {_wrap(test, UNARY)}:")
+            self.write(depth + 2, "break")
         for param, name in zip(body.params, names, strict=True):
             self.names.take(param, name)
         self.body(body, names, depth, live)
@@ -277,6 +292,18 @@ class _Writer:
 
 
 _CONTROL = {"if": _Writer.branch, "loop": _Writer.loop, "while": _Writer.repeat}
+
+
+def _bare(text: str) -> str:
+    """A text without parentheses around the whole of it."""
+    if not text.startswith("("):
+        return text
+    depth = 0
+    for place, letter in enumerate(text):
+        depth += (letter == "(") - (letter == ")")
+        if depth == 0:
+            return text[1:-1] if place == len(text) - 1 and "," not in text else text
+    return text
 
 
 def _constant(atom: Const) -> _Text:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import sys
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,6 +22,8 @@ from adcompile.primitives import Handle, find
 from adcompile.primitives.subscripts import resolve_subscript
 from adcompile.tree import flatten, map_leaves, unflatten
 
+FRAMES_PER_CALL = 120
+"""Python frames that tracing one call of the user's may need, nested expressions and branches included."""
 INLINE = "__adcompile_inline__"
 """A callable with this attribute traces itself: ``f.__adcompile_inline__(tracer, args, keywords) → value``."""
 STATIC = "__adcompile_static__"
@@ -256,6 +259,7 @@ def run(
         )
     loc = t.loc
     t.frames.append(frame)
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), FRAMES_PER_CALL * MAX_DEPTH))
     try:
         node = frame.definition.node
         import ast

@@ -429,7 +429,7 @@ def rolled_for(t: Tracer, node: ast.For, source: Any) -> None:
     if leave is None:
         _roll(t, node.body, body, [t.op.atom(x) for x in (start, stop, step)], hint, None)
         return
-    place = f" {hint}_{node.lineno}_{node.col_offset}"
+    place = f" {hint} {node.lineno}_{node.col_offset}"
     t.frame.locals[place] = t.op.handle(t.op.atom(start))
 
     def advance(_: Any) -> None:
@@ -499,7 +499,7 @@ def _trace_pass(
     """Trace the body once with fresh parameters for everything carried."""
     index = Value(INDEX, hint) if indexed else None
     params = (
-        *(Value(type, name.strip()) for name, type in carried.names.items()),
+        *(Value(type, name.split()[0]) for name, type in carried.names.items()),
         *(Value(type, _array_name(r)) for r, type in carried.arrays.items()),
     )
     condition = _trace_condition(t, carried, test) if test is not None else None
@@ -536,7 +536,7 @@ def _enter(t: Tracer, carried: Carried, params: Sequence[Value]) -> list[Referen
 
 def _trace_condition(t: Tracer, carried: Carried, test: Callable[[], Handle]) -> Block:
     params = (
-        *(Value(type, name.strip()) for name, type in carried.names.items()),
+        *(Value(type, name.split()[0]) for name, type in carried.names.items()),
         *(Value(type, _array_name(r)) for r, type in carried.arrays.items()),
     )
     found: list[Handle] = []
@@ -631,7 +631,7 @@ def _leave(t: Tracer, carried: Carried, found: Pass, outs: Sequence[Value]) -> N
         if isinstance(before, Reference) and any(r.written for r in found.entered):
             before.root.stale = WRITTEN
         t.frame.locals[name] = t.wrap(t.op.handle(out))
-        t.name_after(t.frame.locals[name], name.strip())
+        t.name_after(t.frame.locals[name], name.split()[0])
     for name in outcome.names:
         if name not in carried.names and (name not in t.frame.locals or isinstance(t.frame.locals[name], Undefined)):
             t.frame.locals[name] = Undefined(name, "is set only inside a loop that may not run")

@@ -22,7 +22,7 @@ def without_jumps(node: Any) -> tuple[ast.stmt, ...] | None:
     if not jumps(node.body):
         return None
     tag = f"{node.lineno}_{node.col_offset}"
-    return tuple(_Loop(node, f"leave_{tag}", f"skip_{tag}", f"returned_{tag}", f"value_{tag}").rewritten())
+    return tuple(_Loop(node, f"leave {tag}", f"skip {tag}", f"returned {tag}", f"value {tag}").rewritten())
 
 
 def jumps(body: list[ast.stmt]) -> bool:

@@ -252,7 +252,7 @@ def _to_the_end(t: Tracer, body: list[ast.stmt], following: list[list[ast.stmt] 
 
 def _match(t: Tracer, node: ast.Match) -> Any:
     """``match`` on constants, as the ``if`` chain it stands for."""
-    name = f" subject_{node.lineno}_{node.col_offset}"
+    name = f" subject {node.lineno}_{node.col_offset}"
     t.frame.locals[name] = evaluate(t, node.subject)
     chain: list[ast.stmt] = []
     for case in reversed(node.cases):

@@ -25,7 +25,7 @@ from adcompile.primitives import Emitter, Handle
 from adcompile.source import SourceLoc
 from adcompile.tree import flatten, unflatten
 
-MAX_DEPTH = 100
+MAX_DEPTH = 50
 
 
 @dataclass(eq=False)
@@ -219,7 +219,7 @@ class Tracer:
             frame = frame.parent
         if name in frame.outward:
             raise UnsupportedSyntax(f"assignment to global {name!r}", self.loc, "Return the value instead.")
-        self.name_after(value, name.strip())
+        self.name_after(value, name.split()[0])
         frame.locals[name] = value
 
     def name_after(self, value: Any, name: str) -> None:

@@ -22,6 +22,7 @@ class Builder:
         self.memo: dict[tuple, tuple[Value, ...]] = {}
         self.definitions: dict[Value, Eqn] = {}
         self.shapes: dict[Value, Atom] = {}
+        self.equal: dict[Atom, Atom] = {}
         self.loc: SourceLoc | None = parent.loc if parent else None
         self.note: str = parent.note if parent else ""
 
@@ -82,6 +83,15 @@ class Builder:
                 return builder.shapes[atom]
             builder = builder.parent
         return None
+
+    def canonical(self, atom: Atom) -> Atom:
+        """The size that stands for all sizes that were checked to be equal to ``atom``."""
+        builder: Builder | None = self
+        while builder is not None:
+            if atom in builder.equal:
+                return self.canonical(builder.equal[atom])
+            builder = builder.parent
+        return atom
 
     def child(self) -> Builder:
         """A builder for a region of the next equation."""

@@ -14,6 +14,7 @@ from adcompile.ir.builder import Builder
 from adcompile.lower import elementwise, movement, products, reductions, searching, updates
 from adcompile.lower.context import Context
 from adcompile.lower.control import lower_block
+from adcompile.lower.growth import expand_growth
 from adcompile.lower.merge import merge_loops
 from adcompile.lower.split import split_loops
 from adcompile.primitives import Emitter
@@ -45,6 +46,7 @@ def lower(trace: Trace) -> Trace:
     MissingRule
         Where a primitive has no lowering.
     """
+    trace = expand_growth(trace)
     context = Context(Emitter(Builder()))
     params = {}
     for param in trace.params:

@@ -110,8 +110,10 @@ class Emitter:
             folded = self._fold(name, atoms, types[0], attrs)
             if folded is not None:
                 return folded
-            if any(ANY in a.type.dims for a in atoms):
+            if len(atoms) > 1:
                 self._check_broadcast(atoms)
+        elif name == "matmul":
+            self._check_inner(*atoms)
         outs = self.builder.emit(name, atoms, types, attrs, pure=primitive.pure)
         handles = tuple(Handle(self, o) for o in outs)
         return handles[0] if len(handles) == 1 else handles
@@ -173,6 +175,11 @@ class Emitter:
         known = atom.type.dims[axis]
         if isinstance(known, int):
             return known
+        found = self._size(atom, axis)
+        atom = self.builder.canonical(self.atom(found))
+        return atom.value if isinstance(atom, Const) else Handle(self, atom)
+
+    def _size(self, atom: Any, axis: int) -> Any:
         source = self.builder.shape_source(atom)
         if source is not None:
             return self.size(source, axis)
@@ -181,10 +188,7 @@ class Emitter:
             return self._region_size(eqn, atom, axis)
         rule = PRIMITIVES[eqn.op].shape if eqn is not None and eqn.op in PRIMITIVES else None
         if eqn is not None and rule is not None:
-            size = rule(self, tuple(Handle(self, a) for a in eqn.args), eqn.attrs)[axis]
-            if isinstance(size, Handle) and isinstance(size.atom, Const):
-                return size.atom.value
-            return size
+            return rule(self, tuple(Handle(self, a) for a in eqn.args), eqn.attrs)[axis]
         return Handle(self, self.builder.emit("dim", (atom,), (INDEX,), {"axis": axis})[0])
 
     def _region_size(self, eqn: Eqn, out: Any, axis: int) -> Any:
@@ -215,12 +219,16 @@ class Emitter:
         return ANY
 
     def _check_broadcast(self, atoms: Sequence[Atom]) -> None:
-        """Where a size is not known to differ from 1, let the program check that no hidden broadcast happens."""
+        """Let the program check sizes that meet and are not known to be equal.
+
+        NumPy would check them too, but the equation may go where only its derivative is wanted, and NumPy would stretch a
+        computed size of 1 that the derivative does not know of.
+        """
         rank = max(a.type.rank for a in atoms)
         for back in range(1, rank + 1):
             axes = [(a, a.type.rank - back) for a in atoms if a.type.rank >= back]
             axes = [(a, axis) for a, axis in axes if a.type.dims[axis] != 1]
-            if len(axes) < 2 or all(a.type.dims[axis] != ANY for a, axis in axes):
+            if len(axes) < 2:
                 continue
             sizes = [self.size(a, axis) for a, axis in axes]
             for size in sizes[1:]:
@@ -228,12 +236,18 @@ class Emitter:
 
     def check_same(self, a: Any, b: Any, message: str = "operands could not be broadcast together") -> None:
         """Emit a run-time check that two sizes are equal, unless that is known."""
-        one, two = self.atom(a), self.atom(b)
+        one, two = (self.builder.canonical(self.atom(x)) for x in (a, b))
         if one == two:
             return
         if isinstance(one, Const) and isinstance(two, Const):
             raise ShapeMismatch(f"{message}: sizes {one.value} and {two.value}", self.builder.loc)
         self.builder.emit("check_same", (one, two), (), {"message": message})
+        first, second = (two, one) if isinstance(two, Const) else (one, two)
+        self.builder.equal[second] = first
+
+    def _check_inner(self, a: Atom, b: Atom) -> None:
+        inner = self.size(a, a.type.rank - 1), self.size(b, max(b.type.rank - 2, 0))
+        self.check_same(*inner, "matmul: inner sizes differ")
 
     # -- simplification ---------------------------------------------------------------------------------------
 
@@ -246,6 +260,8 @@ class Emitter:
         kept = keep(*atoms) if keep else None
         if kept is None and name in ("add", "sub") and type == INDEX:
             return self._fold_offset(name, atoms)
+        if kept is None and name == "where" and type == PYTHON_BOOL:
+            kept = self._fold_condition(*atoms)
         if kept is None and name in _SIGNED:
             moved = self._move_sign(name, atoms, type)
             if moved is not None:
@@ -262,6 +278,14 @@ class Emitter:
         if kept is None and name == "mul" and _is(atoms[0], -1.0):
             return -Handle(self, atoms[1]) if _same_kind(atoms[1].type, type) else None
         return Handle(self, kept) if kept is not None and _same_kind(kept.type, type) else None
+
+    def _fold_condition(self, condition: Atom, a: Atom, b: Atom) -> Atom | None:
+        """``True if c else b`` is ``c or b``; ``a if c else False`` is ``c and a``."""
+        if isinstance(a, Const) and a.value:
+            return self("logical_or", condition, b, types=(PYTHON_BOOL,)).atom
+        if isinstance(b, Const) and not b.value:
+            return self("logical_and", condition, a, types=(PYTHON_BOOL,)).atom
+        return None
 
     def _move_sign(self, name: str, atoms: Sequence[Atom], type: Type) -> Handle | None:
         """``x + -y`` is ``x - y`` and ``c * -y`` is ``-(c * y)``, exactly."""

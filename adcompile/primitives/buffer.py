@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from adcompile.ir import ANY, Array
 from adcompile.primitives.array import tuple_text
+from adcompile.primitives.indexing import FULL
 from adcompile.primitives.registry import Primitive, define
 
 define(
@@ -31,6 +32,9 @@ define(
         doc="a new buffer with the same elements",
     )
 )
+
+
+UP_TO = ("slice", False, True, 1)
 
 
 def _gemm_text(texts, eqn):
@@ -68,6 +72,19 @@ define(
         differentiable=False,
         effect=True,
         doc="raise ZeroDivisionError on integer division by zero",
+    )
+)
+define(
+    Primitive(
+        "grow",
+        infer=lambda types, attrs: (types[0],),
+        python="grow({0}, {1})",
+        jvp=lambda op, tangents, outs, args, attrs: (op("grow", tangents[0], args[1]),),
+        vjp=lambda op, cts, outs, args, attrs, wanted: (
+            op("index", cts[0], op.size(args[0], 0), spec=(UP_TO, *(FULL,) * (args[0].rank - 1))),
+        ),
+        pure=False,
+        doc="an array of at least the given length that begins with the argument: itself, or one more than twice as long",
     )
 )
 define(

@@ -32,6 +32,15 @@ def check_nonzero(n: int) -> None:
         raise ZeroDivisionError("integer division or modulo by zero")
 
 
+def grow(array: np.ndarray, length: int) -> np.ndarray:
+    """An array of at least ``length`` elements that begins with ``array``: itself, or one more than twice as long."""
+    if length <= array.shape[0]:
+        return array
+    longer = np.zeros((array.shape[0] + length, *array.shape[1:]), array.dtype)
+    longer[: array.shape[0]] = array
+    return longer
+
+
 class _Special:
     """SciPy's special functions, imported when a program first uses one."""
 
@@ -47,6 +56,7 @@ NAMESPACE: dict[str, Any] = {
     "special": _Special(),
     "check_same": check_same,
     "check_true": check_true,
+    "grow": grow,
     "check_index": check_index,
     "check_nonzero": check_nonzero,
 }

@@ -145,6 +145,14 @@ def scalar(name: str, primal: Any, partials: tuple, domain: tuple, **options: An
     )
 
 
+def _logic_text(word, texts, eqn):
+    """``a and b`` of Python's bools, else NumPy's function."""
+    if not (isinstance(eqn.outs[0].type, Scalar) and eqn.outs[0].type.weak):
+        return f"np.logical_{word}({texts[0]}, {texts[1]})"
+    text = f"({texts[0]} {word} {texts[1]})"
+    return text if all(a.type.dtype == "bool" for a in eqn.args) else f"bool{text}"
+
+
 def _zero(op, ans, *args):
     return None
 
@@ -399,7 +407,7 @@ for _symbol, _ufunc, _python in (
            callables=(getattr(operator, _symbol), _ufunc))  # fmt: skip
 for _name, _infix in (("logical_and", "and"), ("logical_or", "or")):
     scalar(_name, lambda op, x, y, name=_name: getattr(op, name)(x, y), (_zero, _zero), (REAL, REAL),
-           scalar_python=f"bool({{0}} {_infix} {{1}})", differentiable=False,
+           python=functools.partial(_logic_text, _infix), differentiable=False,
            callables=(getattr(np, _name),))  # fmt: skip
 scalar("logical_not", lambda op, x: op.logical_not(x), (_zero,), (REAL,), scalar_python="(not {0})",
        differentiable=False, callables=(np.logical_not, operator.not_))  # fmt: skip

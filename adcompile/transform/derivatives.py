@@ -11,6 +11,7 @@ Conventions for parameters and results, flat:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from adcompile.ir import Array, Atom, Scalar, Trace, Value, is_float
 from adcompile.ir.builder import Builder
@@ -50,8 +51,8 @@ def vjp_trace(trace: Trace, wanted: Sequence[int]) -> Trace:
         accumulate(op, bars, result, seed)
     backward(op, swept.steps, bars)
     outs = [*swept.results, *_cotangents(op, trace, wanted, bars)]
-    header = (f"adjoint program of {trace.name}", f"varies: {_names(trace, wanted)}")
-    return simplify(Trace(f"{trace.name}_vjp", op.builder.block([*trace.params, *seeds], outs), header))
+    block = op.builder.block([*trace.params, *seeds], outs)
+    return _described(trace, wanted, floats, simplify(Trace(f"{trace.name}_vjp", block)))
 
 
 def gradient_trace(trace: Trace, wanted: Sequence[int], *, value: bool, aux: bool = True) -> Trace:
@@ -64,9 +65,20 @@ def gradient_trace(trace: Trace, wanted: Sequence[int], *, value: bool, aux: boo
     accumulate(op, bars, loss, op.constant(1.0, loss.type).atom)
     backward(op, swept.steps, bars)
     outs = [*([loss] if value else []), *(others if aux else []), *_cotangents(op, trace, wanted, bars)]
-    header = (f"adjoint program of {trace.name}", f"varies: {_names(trace, wanted)}")
     name = f"{trace.name}_value_and_grad" if value else f"{trace.name}_grad"
-    return simplify(Trace(name, op.builder.block(trace.params, outs), header))
+    return _described(trace, wanted, [loss], simplify(Trace(name, op.builder.block(trace.params, outs))))
+
+
+def _described(trace: Trace, wanted: Sequence[int], useful: Sequence[Atom], program: Trace) -> Trace:
+    """The program with a header that says what varies, what is useful and what is recorded."""
+    tapes = [out.name for eqn in program.block.eqns if eqn.regions for out in eqn.outs if out.name.endswith("tape")]
+    header = (
+        f"adjoint program of {trace.name}",
+        f"varies: {_names(trace, wanted)}",
+        f"useful: {', '.join(_name(r, 'the result') for r in useful)}",
+        f"recorded: {', '.join(dict.fromkeys(tapes)) or 'nothing'}",
+    )
+    return replace(program, header=header)
 
 
 def _cotangents(op: Emitter, trace: Trace, wanted: Sequence[int], bars: dict[Value, Atom]) -> list[Atom]:

@@ -43,6 +43,9 @@ def emit_copy(op: Emitter, eqn: Eqn, env: Env) -> tuple[Atom, ...]:
     """Emit an equation without regions again, its arguments looked up; names carry over."""
     args = tuple(read(env, a) for a in eqn.args)
     outs: tuple[Atom, ...]
+    if eqn.op == "check_same":
+        op.check_same(*args, eqn.attrs["message"])
+        return ()
     if PRIMITIVES[eqn.op].elementwise:
         outs = (op(eqn.op, *args, types=[o.type for o in eqn.outs], **eqn.attrs).atom,)
     else:

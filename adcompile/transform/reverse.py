@@ -36,6 +36,8 @@ class Sweep:
     steps: tuple[Step, ...]
 
 
+ADJOINT = "adjoint"
+"""The note on equations of reverse sweeps, where a zero that is added may go (and the sign of a zero with it)."""
 SWEEPS: dict[str, Callable[[Emitter, Eqn, Env, set[Value]], Step | None]] = {}
 """How equations with regions are swept: filled by `reverse_control` and `reverse_custom`."""
 
@@ -64,6 +66,7 @@ def sweep(op: Emitter, block: Block, env: Env, varied: set[Value]) -> Sweep:
 
 def backward(op: Emitter, steps: Sequence[Step], bars: Bars) -> None:
     """Emit the reverse sweep; ``bars`` starts with the cotangents of the results and ends with those of the inputs."""
+    op.builder.note = ADJOINT
     for step in reversed(steps):
         op.builder.loc = step.eqn.loc or op.builder.loc
         step.back(op, bars)

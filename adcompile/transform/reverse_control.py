@@ -18,6 +18,7 @@ from adcompile.primitives.indexing import trip_count
 from adcompile.transform.forward import Env, emit_whole, name_after, read, steady_shapes
 from adcompile.transform.residuals import Residuals, recompute
 from adcompile.transform.reverse import (
+    ADJOINT,
     Bars,
     Step,
     Sweep,
@@ -55,6 +56,7 @@ def _reverse_region(
     """Emit a region's reverse sweep on its own; the cotangents it leaves for ``captured``."""
     op = Emitter(Builder(parent))
     op.builder.shapes.update(alike)
+    op.builder.note = ADJOINT
     bars: Bars = {v: s for v, s in zip(captured, starts, strict=True) if s is not None}
     for position, seed in seeds.items():
         accumulate(op, bars, swept.results[position], seed)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from adcompile.ir import Atom, Block, Eqn, Trace, Value, free_values
+from adcompile.ir import Atom, Block, Const, Eqn, Trace, Value, free_values, is_float
 from adcompile.ir.builder import Builder
 from adcompile.ir.core import eqn_inputs
-from adcompile.primitives import PRIMITIVES
+from adcompile.primitives import PRIMITIVES, Emitter
 
 Env = dict[Value, Atom]
 
@@ -84,11 +84,26 @@ def _drop_constant(eqn: Eqn, env: Env) -> Eqn:
 
 def _share(builder: Builder, eqn: Eqn, args: Sequence[Atom]) -> Sequence[Atom]:
     primitive = PRIMITIVES[eqn.op]
+    if primitive.elementwise:
+        return _emit_again(builder, eqn, args)
     types, names = [o.type for o in eqn.outs], [o.name for o in eqn.outs]
     outs = builder.emit(eqn.op, args, types, eqn.attrs, pure=primitive.pure, names=names)
     for out, name in zip(outs, names, strict=True):
         out.name = out.name or name
     return outs
+
+
+def _emit_again(builder: Builder, eqn: Eqn, args: Sequence[Atom]) -> Sequence[Atom]:
+    """Emit an elementwise equation with the foldings of emission; in adjoints, added zeros go."""
+    (out,) = eqn.outs
+    if eqn.note == "adjoint" and eqn.op == "add":
+        kept = [a for a in args if not (isinstance(a, Const) and a.value == 0.0)]
+        if len(kept) == 1 and kept[0].type.rank == out.type.rank:
+            return kept
+    found = Emitter(builder)(eqn.op, *args, types=[out.type], **eqn.attrs).atom
+    if isinstance(found, Value) and not found.name:
+        found.name = out.name
+    return (found,)
 
 
 def _read(env: Env, atom: Atom) -> Atom:
@@ -164,7 +179,7 @@ def number_values(block: Block, start: int = 1) -> None:
     count = start
     for eqn in block.eqns:
         for out in eqn.outs:
-            if not out.name:
+            if not out.name and is_float(out.type):
                 while f"v{count}" in taken:
                     count += 1
                 out.name, count = f"v{count}", count + 1

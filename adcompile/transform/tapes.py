@@ -17,7 +17,6 @@ from adcompile.primitives.indexing import FULL
 
 FIRST_ROOM = 8
 """What a growing tape has room for at first."""
-UP_TO = ("slice", False, True, 1)
 BETWEEN = ("slice", True, True, 1)
 
 
@@ -26,15 +25,11 @@ def name_of(value: Value) -> str:
     return f"{value.name}_tape" if value.name else "tape"
 
 
-def with_room(op: Emitter, tape: Value, needed: Any, sizes: Sequence[Any]) -> Atom:
-    """The tape, or where ``needed`` elements do not fit, one more than twice as long that begins with it."""
-    room = op.size(tape, 0)
-    longer, same = Emitter(op.builder.child()), Emitter(op.builder.child())
-    more = longer.handle(room.atom) + longer.handle(needed.atom)
-    empty = longer("full", longer.zero(tape.type.dtype), more, *sizes, dims=tape.type.dims)
-    grown = longer("store", empty, tape, room, spec=(UP_TO, *(FULL,) * len(sizes)))
-    regions = [longer.builder.block((), [grown.atom]), same.builder.block((), [tape])]
-    return op.builder.emit("if", ((needed > room).atom,), [tape.type], {}, regions, names=[tape.name])[0]
+def _grown(op: Emitter, tape: Value, length: Any) -> Atom:
+    """The tape with room for some elements."""
+    grown = op("grow", tape, length).atom
+    grown.name = tape.name
+    return grown
 
 
 class Rows:
@@ -53,7 +48,7 @@ class Rows:
     def record(self, op: Emitter, place: Any) -> list[Atom]:
         """Store the value of this iteration."""
         (tape,) = self.params
-        tape = tape if self.count is not None else with_room(op, tape, place + 1, self.sizes)
+        tape = tape if self.count is not None else _grown(op, tape, place + 1)
         return [op("store", tape, self.value, place, spec=self.spec).atom]
 
     def read(self, op: Emitter, tapes: Sequence[Value], place: Any) -> Atom:
@@ -85,7 +80,7 @@ class Stack:
         top = op.handle(self.top)
         count = _product(self.own_sizes)
         after = top + count
-        tape = with_room(op, self.params[0], after, ())
+        tape = _grown(op, self.params[0], after)
         flat = op("reshape", self.value, count, dims=(ANY,))
         stored = op("store", tape, flat, top, after, spec=(BETWEEN,)).atom
         return [stored, after.atom, *(r.record(op, place)[0] for r in self.rows)]
