@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -142,6 +142,7 @@ class Transform:
         offset = len(traced.captures)
         positions = leaf_positions(signature, argument_names(self.function, args, keywords), offset)
         program = self.mode.program(traced.trace, traced.results, positions)
+        program = replace(program, trace=simplify(program.trace, final=True))
         run = compile_program(program.trace, self.options)
         flatten = None if signature.is_flat else flattener(signature)
         return Compiled(
@@ -231,7 +232,6 @@ def _canonical(value: Any) -> Any:
 
 def compile_program(program: Trace, options: Options) -> Callable[..., tuple[Any, ...]]:
     """A function from flat arguments to a tuple of flat results."""
-    program = simplify(program, final=True)
     if options.backend == "python":
         from adcompile.backend import python
 

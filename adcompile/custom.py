@@ -108,7 +108,7 @@ class custom_vjp(_Ruled):
     ... def clip_gradient(x):
     ...     return x
     >>> clip_gradient.defvjp(lambda x: (x, None), lambda residuals, x_bar: (np.minimum(x_bar, 1.0),))
-    >>> adcompile.grad(lambda x: 5.0 * clip_gradient(x))(2.0)
+    >>> float(adcompile.grad(lambda x: 5.0 * clip_gradient(x))(2.0))
     1.0
     """
 
@@ -121,6 +121,8 @@ class custom_vjp(_Ruled):
         ----------
         fwd : callable
             ``fwd(*args) → (out, residuals)``; ``out`` as the function itself returns it, ``residuals`` any container.
+            Where it calls the function itself, ``out`` has the rule's derivatives in higher orders too, `NESTING` at
+            most; forward over reverse (`adcompile.hvp`) then needs `custom_jvp`.
         bwd : callable
             ``bwd(residuals, out_bar) → tuple``: the cotangent of each argument in the argument's structure; None stands
             for zero. In ``out_bar`` ints are None.
@@ -164,7 +166,7 @@ class custom_jvp(_Ruled):
     ... def rule(primals, tangents):
     ...     (x,), (x_dot,) = primals, tangents
     ...     return log1pexp(x), (1.0 - 1.0 / (1.0 + np.exp(x))) * x_dot
-    >>> adcompile.grad(log1pexp)(100.0)
+    >>> float(adcompile.grad(log1pexp)(100.0))
     1.0
     """
 

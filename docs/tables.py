@@ -15,8 +15,9 @@ import types
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import adcompile
 import numpy as np
+
+import adcompile
 from adcompile import errors
 from adcompile.frontend import calls, expressions, statements
 from adcompile.inspect.stages import STAGES
@@ -53,7 +54,7 @@ REFUSED_STATEMENTS: dict[type[ast.stmt], str] = {
     ast.TryStar: "`try` / `except*`", ast.Global: "`global`", ast.Nonlocal: "`nonlocal`",
 }  # fmt: skip
 EXPRESSION_WORDS: dict[type[ast.expr], tuple[str, str]] = {
-    ast.Constant: ("`1.5`, `3`, `True`, `None`, `\"text\"`", "no complex numbers"),
+    ast.Constant: ('`1.5`, `3`, `True`, `None`, `"text"`', "no complex numbers"),
     ast.Name: ("`x`", "a local, a variable of an enclosing function, a global, a builtin"),
     ast.BinOp: ("`x + y`, `A @ B`, …", "the operators of the table below"),
     ast.UnaryOp: ("`-x`, `not x`, …", ""),
@@ -62,17 +63,17 @@ EXPRESSION_WORDS: dict[type[ast.expr], tuple[str, str]] = {
     ast.IfExp: ("`x if p else y`", "only the chosen side is run"),
     ast.Call: ("`f(x, *args, key=…)`", "supported functions, your own functions, adcompile's transforms"),
     ast.Attribute: ("`a.shape`, `params.w`, `np.pi`", "of arrays, containers, modules"),
-    ast.Subscript: ("`a[i, 1:-1]`, `params[\"w\"]`", "integers, slices, `...`, `None`, integer arrays, masks"),
+    ast.Subscript: ('`a[i, 1:-1]`, `params["w"]`', "integers, slices, `...`, `None`, integer arrays, masks"),
     ast.Slice: ("`i:j:k`", "the step known while tracing"),
     ast.Tuple: ("`(x, y, *rest)`", ""),
     ast.List: ("`[x, y, *rest]`", ""),
-    ast.Dict: ("`{\"w\": w, **more}`", ""),
+    ast.Dict: ('`{"w": w, **more}`', ""),
     ast.ListComp: ("`[f(x) for x in xs if …]`", "over what has a length known while tracing"),
     ast.GeneratorExp: ("`sum(f(x) for x in xs)`", "the same"),
     ast.DictComp: ("`{k: f(v) for k, v in d.items()}`", "the same"),
     ast.Lambda: ("`lambda x: …`", ""),
     ast.NamedExpr: ("`(y := …)`", ""),
-    ast.JoinedStr: ("`f\"… {n}\"`", "what is known only at run time shows as its source text"),
+    ast.JoinedStr: ('`f"… {n}"`', "what is known only at run time shows as its source text"),
 }
 REFUSED_EXPRESSIONS: dict[type[ast.expr], str] = {
     ast.Set: "`{x, y}`", ast.SetComp: "`{x for …}`", ast.Await: "`await`", ast.Yield: "`yield`",
@@ -234,6 +235,19 @@ def options() -> str:
     return _sections(inspect.getdoc(importlib.import_module("adcompile.api").Options) or "")
 
 
+def command_line() -> str:
+    """The words and options of the command line."""
+    commands = next(a for a in importlib.import_module("adcompile.__main__")._parser()._actions if a.choices)
+    rows = []
+    for name, parser in commands.choices.items():
+        for action in parser._actions:
+            if action.dest != "help":
+                word = action.option_strings[0] if action.option_strings else action.metavar or action.dest
+                choices = f": {', '.join(f'`{c}`' for c in action.choices)}" if action.choices else ""
+                rows.append((f"`{name}`", f"`{word}`", f"{action.help}{choices}"))
+    return _table(("command", "argument", "meaning"), rows)
+
+
 def _entry(name: str, thing: Callable) -> str:
     parts = [f"### `{name}`", f"```text\n{name}{_signature(thing)}\n```", _sections(inspect.getdoc(thing) or "")]
     if isinstance(thing, type):
@@ -263,13 +277,13 @@ def _sections(text: str) -> str:
 
 
 def _items(body: str) -> str:
-    items: list[str] = []
-    for line in body.rstrip().splitlines():
-        if line.strip() and not line.startswith(" "):
-            items.append(f"- `{line.strip()}`" if " : " not in line else _named(line))
-        elif line.strip():
-            items[-1] += f" {_code(line.strip())}"
-    return "\n".join(items)
+    items: list[list[str]] = []
+    for line in filter(str.strip, body.splitlines()):
+        if line.startswith(" "):
+            items[-1].append(_code(line.strip()))
+        else:
+            items.append([_named(line) if " : " in line else f"- `{line.strip()}`"])
+    return "\n".join(": ".join([head, " ".join(rest)] if rest else [head]) for head, *rest in items)
 
 
 def _named(line: str) -> str:
@@ -315,5 +329,6 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "public-names": public_names,
     "inspection": inspection,
     "options": options,
+    "command-line": command_line,
 }
 """What each generated section is written by."""

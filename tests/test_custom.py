@@ -118,10 +118,19 @@ def test_inside_a_loop(f, backend):
     np.testing.assert_allclose(second, expected, rtol=1e-12)
 
 
-@BOTH
-def test_hessian_vector_product(f):
-    found = adcompile.hvp(lambda x: np.sum(f(x, x)))(A, np.ones(3))
+def test_hessian_vector_product():
+    found = adcompile.hvp(lambda x: np.sum(sine_scaled(x, x)))(A, np.ones(3))
     np.testing.assert_allclose(found, 2 * np.cos(A) - A * np.sin(A), rtol=1e-13)
+
+
+def test_forward_over_reverse_of_a_rule_that_does_not_call_its_function():
+    found = adcompile.hvp(lambda x: np.sum(product(x, x) * x))(A, np.ones(3))
+    np.testing.assert_allclose(found, 6 * A, rtol=1e-13)
+
+
+def test_forward_over_reverse_of_a_rule_that_calls_its_function_is_an_error():
+    with pytest.raises(adcompile.MissingRule, match="no forward rule"):
+        adcompile.hvp(lambda x: np.sum(scaled_sine(x, x) * x))(A, np.ones(3))
 
 
 @EACH
@@ -147,9 +156,18 @@ def test_the_rule_survives_a_transform_that_does_not_need_it(f):
 
 
 def test_nesting_ends_with_an_error():
-    f = grad(grad(grad(grad(grad(lambda x: rounded_back(x) ** 2)))))
+    f = grad(grad(grad(lambda x: rounded_back(x) ** 6)))
+    assert f(1.6) == 6 * 5 * 4 * 2.0**3
     with pytest.raises(adcompile.MissingRule, match="the rule of rounded_back calls rounded_back"):
-        f(1.6)
+        grad(f)(1.6)
+
+
+@custom_vjp
+def product(x, y):
+    return x * y
+
+
+product.defvjp(lambda x, y: (x * y, (x, y)), lambda res, out_bar: (out_bar * res[1], out_bar * res[0]))
 
 
 @custom_jvp

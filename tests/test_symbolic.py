@@ -150,10 +150,17 @@ def constants(x):
 
 def branching(x):
     if x > 1.0:
-        y = x * x
+        y = power(x, 3)
     else:
         y = -x
     return y
+
+
+def newton(a):
+    x = a
+    while abs(x * x - a) > 1e-3:
+        x = 0.5 * (x + a / x)
+    return x
 
 
 def held(x):
@@ -161,7 +168,7 @@ def held(x):
 
 
 def two_results(x, y):
-    return {"a": x * y, "b": [np.cos(x), 3]}
+    return {"a": x * y, "b": (np.cos(x), 3)}
 
 
 RNG = np.random.default_rng(4)
@@ -204,9 +211,21 @@ def test_argnums_choose_arguments():
     assert [f.input for f in report.findings if f.mode == "jvp"] == ["", "x2"]
 
 
+def test_nothing_to_differentiate_is_noted():
+    report = verify(lambda n: n * 2, 3)
+    assert report.notes == ("nothing to differentiate: no float among the results or the arguments",)
+    assert not any(f.input for f in report.findings)
+
+
 def test_path_is_noted():
     (note,) = verify(branching, 0.5, modes=("jvp",)).notes
     assert note == "on the path that the arguments take, where x <= 1"
+
+
+def test_while_loop_is_unrolled_along_the_path():
+    report = verify(newton, 2.0, modes=("jvp",))
+    assert report.proved
+    assert report.notes[0].endswith("where Abs(a**2 - a) > 1/1000 and 3 more conditions")
 
 
 def ordered(a):

@@ -63,9 +63,20 @@ class _Writer:
         self.write(0, f"def {trace.name}({', '.join(params)}):")
         self.block(trace.block, 1, set(trace.params))
         results = [self.read(r).text for r in trace.results]
-        self.write(1, f"return {', '.join(results)}{',' if len(results) == 1 else ''}" if results else "return ()")
+        self.give_back(results)
         places = {k: loc for k, (_, loc) in enumerate(self.lines, 1) if loc}
         return Source(trace.name, "\n".join(self.with_places()) + "\n", places)
+
+    def give_back(self, results: Sequence[str]) -> None:
+        """The return statement; a result a line where they do not fit on one."""
+        line = f"return {', '.join(results)}{',' if len(results) == 1 else ''}" if results else "return ()"
+        if len(line) <= WIDTH:
+            self.write(1, line)
+            return
+        self.write(1, "return (")
+        for result in results:
+            self.write(2, f"{result},")
+        self.write(1, ")")
 
     def with_places(self) -> list[str]:
         """The lines, each run that comes from one user line marked once."""
@@ -158,6 +169,8 @@ class _Writer:
             return not any(e.regions or e.op in IN_PLACE for e in block.eqns[position + 1 :])
         for later in block.eqns[position + 1 :]:
             if out in later.args:
+                if later.op in IN_PLACE and later.args[0] is out:
+                    return False
                 return not later.regions or later.op == "if" or not _touches_memory(eqn)
             if later.regions or (later.op in IN_PLACE and _touches_memory(eqn)):
                 return False

@@ -18,7 +18,7 @@ from adcompile.frontend.resolve import Scope, define, plain_function, unwrap
 from adcompile.frontend.tracer import MAX_DEPTH, Frame, Tracer
 from adcompile.frontend.values import Closure, ListValue, Method, Range, Reference, has_dynamic, is_dynamic
 from adcompile.frontend.views import Frozen, Reshaped, Transposed
-from adcompile.primitives import Handle, find
+from adcompile.primitives import VIEWS, Handle, find
 from adcompile.primitives.subscripts import resolve_subscript
 from adcompile.tree import flatten, map_leaves, unflatten
 
@@ -78,7 +78,7 @@ def _call_other(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping
     raise MissingRule(
         f"{module}{'.' if module else ''}{name} is not a supported function",
         t.loc,
-        "Write it with supported ones, or give a rule with adcompile.custom_vjp or custom_jvp.",
+        "Write it with supported ones (docs/language.md lists them).",
     )
 
 
@@ -129,12 +129,7 @@ def _call_rule(t: Tracer, function: Any, rule: Any, args: Sequence[Any], keyword
     if plain and _is_pure_number_function(function, args):
         return _call_known(t, function, args, keywords)
     result = _run_rule(t, rule, args, keywords)
-    first = args[0] if args else None
-    if isinstance(first, Reference) and isinstance(result, Handle) and result.rank:
-        viewed = _as_view(t, function, first, result)
-        if viewed is not None:
-            return viewed
-    return t.wrap(result)
+    return shared(t, function, args[0] if args else None, result)
 
 
 def _call_into(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
@@ -188,38 +183,30 @@ def _clean(text: str) -> str:
     return text.split("() ", 1)[-1]
 
 
-_VIEWS = {
-    np.transpose, np.swapaxes, np.moveaxis, np.reshape, np.ravel, np.squeeze, np.expand_dims, np.broadcast_to,
-    np.asarray, np.diag, np.diagonal, np.flip, np.fliplr, np.flipud,
-}  # fmt: skip
-
-
-def _as_view(t: Tracer, function: Any, base: Reference, result: Handle) -> Reference | None:
-    """The result of a NumPy function that returns a view, or may."""
+def shared(t: Tracer, function: Any, base: Any, result: Any) -> Any:
+    """The result of a function, method or attribute as a traced value: a view where NumPy gives one, or may."""
+    if isinstance(result, tuple | list):
+        return type(result)(shared(t, function, base, item) for item in result)
+    is_view = isinstance(base, Reference) and isinstance(result, Handle) and result.rank and function in VIEWS
+    if not is_view:
+        return t.wrap(result)
+    source = t.read(base)
+    if result.atom is source.atom:
+        return base
     eqn = t.op.builder.definition(result.atom)
-    if function in _VIEWS or (isinstance(function, str) and function in _VIEW_METHODS):
-        source = t.read(base)
-        if eqn is not None and eqn.args and eqn.args[0] is source.atom and base.base is None:
-            if eqn.op == "transpose":
-                return view(t, base, Transposed(eqn.attrs["perm"]))
-            if eqn.op == "reshape":
-                return view(t, base, Reshaped(tuple(map(t.op.handle, eqn.args[1:])), eqn.attrs["dims"]))
-        return view(t, base, Frozen(result, source.atom))
-    return None
-
-
-_VIEW_METHODS = {"transpose", "swapaxes", "reshape", "ravel", "squeeze", "diagonal", "view"}
+    if eqn is not None and eqn.args and eqn.args[0] is source.atom:
+        if eqn.op == "transpose":
+            return view(t, base, Transposed(eqn.attrs["perm"]))
+        if eqn.op == "reshape" and base.base is None:
+            return view(t, base, Reshaped(tuple(map(t.op.handle, eqn.args[1:])), eqn.attrs["dims"]))
+    return view(t, base, Frozen(result, source.atom))
 
 
 def _call_method(t: Tracer, method: Method, args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
     if method.name == "fill":
         return _copyto(t, method.receiver, *args)
     result = _run_rule(t, method.rule, [method.receiver, *args], keywords)
-    if isinstance(method.receiver, Reference) and isinstance(result, Handle) and result.rank:
-        viewed = _as_view(t, method.name, method.receiver, result)
-        if viewed is not None:
-            return viewed
-    return t.wrap(result)
+    return shared(t, method.name, method.receiver, result)
 
 
 # -- the user's functions ---------------------------------------------------------------------------------------

@@ -222,7 +222,7 @@ class Merge:
         return (one, two) if one.attrs == two.attrs else None
 
     def _select(self, condition: Handle) -> tuple[Value, ...]:
-        """Both sides in straight line, and a selection of each result (of its place, where it is an array's element)."""
+        """Both sides in straight line, and a selection of each result (or of its place in an array)."""
         op = self.t.op
         loads = [self._common_load(a, b) for a, b, _ in self.pairs]
         skipped = {id(eqn) for pair in loads if pair for eqn in pair}

@@ -23,7 +23,7 @@ from adcompile.frontend.values import (
     is_array,
     is_dynamic,
 )
-from adcompile.frontend.views import Part, Reshaped, Transposed
+from adcompile.frontend.views import Part
 from adcompile.primitives import Handle, find
 from adcompile.primitives.method_names import ATTRIBUTES, METHODS
 from adcompile.primitives.subscripts import resolve_subscript, subscript
@@ -95,8 +95,6 @@ def operate(t: Tracer, function: Any, *operands: Any) -> Any:
     if function is operator.add and all(isinstance(o, tuple | list) for o in operands):
         joined = operands[0] + operands[1]
         return made_list(t, joined) if isinstance(joined, list) else joined
-    if function is operator.pos:
-        return operands[0]
     rule = find(function)
     if rule is None:
         raise MissingRule(f"operator {function.__name__} is not supported", t.loc)
@@ -235,10 +233,10 @@ def _attribute(t: Tracer, node: ast.Attribute) -> Any:
 def attribute(t: Tracer, value: Any, name: str) -> Any:
     """``value.name``: of a traced array or number, a container, a module or an object from outside."""
     if is_dynamic(value):
-        if name == "T" and isinstance(value, Reference):
-            return view(t, value, Transposed(tuple(range(t.read(value).rank))[::-1]))
         if name in ATTRIBUTES:
-            return t.wrap(ATTRIBUTES[name](t.op, t.read(value)))
+            from adcompile.frontend.calls import shared
+
+            return shared(t, name, value, ATTRIBUTES[name](t.op, t.read(value)))
         if name in METHODS or name == "fill":
             return Method(value, METHODS.get(name), name)
         raise MissingRule(f"arrays have no supported attribute {name!r}", t.loc, "See docs/language.md.")

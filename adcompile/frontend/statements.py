@@ -23,6 +23,7 @@ from adcompile.frontend.leaving import without_jumps
 from adcompile.frontend.tracer import Tracer
 from adcompile.frontend.values import Closure, Range, Reference, contains, has_dynamic, is_array
 from adcompile.primitives import Handle
+from adcompile.primitives.indexing import FULL
 from adcompile.primitives.subscripts import resolve_subscript
 
 
@@ -129,6 +130,11 @@ def write_elements(t: Tracer, array: Reference, key: Any, value: Any) -> None:
         raise InvalidArgument(
             f"a {given.type.dtype} value is stored into a {handle.type.dtype} array", t.loc, "Make the array float64."
         )
+    if all(entry == FULL for entry in spec) and given.type.dims == handle.type.dims:
+        for axis in range(handle.rank):
+            t.op.check_same(t.op.size(handle, axis), t.op.size(given, axis), "could not broadcast input array")
+        t.write(array, t.op.cast(given, dtype=handle.type.dtype))
+        return
     t.write(array, t.op("store", handle, given, *args, spec=tuple(spec)))
 
 
@@ -257,6 +263,8 @@ def _match(t: Tracer, node: ast.Match) -> Any:
     chain: list[ast.stmt] = []
     for case in reversed(node.cases):
         test, binds = _pattern(t, case.pattern, name)
+        if case.guard is not None and binds:
+            raise UnsupportedSyntax("a guard behind a captured name", t.at(case.guard), "Use if and elif.")
         if case.guard is not None:
             test = ast.BoolOp(ast.And(), [test, case.guard])
         branch = ast.If(test, [*binds, *case.body], chain)

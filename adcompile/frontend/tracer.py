@@ -224,6 +224,8 @@ class Tracer:
 
     def name_after(self, value: Any, name: str) -> None:
         """Let the equation that computed a value carry the user's word for it."""
+        if not name.strip("_"):
+            return
         handle = value.version if isinstance(value, Reference) else value
         if isinstance(handle, Handle) and isinstance(handle.atom, Value) and not handle.atom.name:
             handle.atom.name = name

@@ -20,7 +20,7 @@ def show_eqn(eqn: Eqn) -> str:
 
 
 class _Names:
-    """Gives every value a unique name: the user's word where there is one, else v1, v2, …."""
+    """Gives every value a unique name: the user's word where there is one, else t1, t2, …."""
 
     def __init__(self):
         self.names: dict[Value, str] = {}
@@ -35,7 +35,9 @@ class _Names:
                 name = f"{value.name}_{copies}"
         else:
             self.count += 1
-            name = f"v{self.count}"
+            while f"t{self.count}" in self.taken:
+                self.count += 1
+            name = f"t{self.count}"
         self.taken.add(name)
         self.names[value] = name
         return name

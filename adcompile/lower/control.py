@@ -13,6 +13,7 @@ from adcompile.errors import MissingRule
 from adcompile.ir import Array, Atom, Block, Const, Eqn, Value, free_values
 from adcompile.ir.core import eqn_inputs, walk
 from adcompile.lower.context import Context, Delayed, Lowered, last_uses
+from adcompile.lower.elementwise import elementwise
 from adcompile.lower.fusion import to_force
 from adcompile.lower.indices import Index
 from adcompile.lower.products import fuse_sums
@@ -53,8 +54,8 @@ def _equation(context: Context, eqn: Eqn, rules: Rules, forced: set[Value]) -> N
     args = [read(context, a) for a in eqn.args]
     if eqn.op in _CONTROL:
         outs = _CONTROL[eqn.op](context, eqn, rules, args)
-    elif eqn.op in rules:
-        found = rules[eqn.op](context, eqn, *args)
+    elif eqn.op in rules or PRIMITIVES[eqn.op].elementwise:
+        found = rules.get(eqn.op, elementwise)(context, eqn, *args)
         outs = found if isinstance(found, tuple) else (found,)
     elif PRIMITIVES[eqn.op].effect:
         context.op(eqn.op, *args, **eqn.attrs)

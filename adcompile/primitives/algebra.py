@@ -200,7 +200,8 @@ class Emitter:
                 return self.size(source, axis)
         sizes = branch_sizes(self.builder, eqn, out) if eqn.op == "if" else None
         if sizes is not None:
-            return sizes[axis].value if isinstance(sizes[axis], Const) else Handle(self, sizes[axis])
+            size = sizes[axis]
+            return size.value if isinstance(size, Const) else Handle(self, size)
         return Handle(self, self.builder.emit("dim", (out,), (INDEX,), {"axis": axis})[0])
 
     def dims_of(self, sizes: Sequence[Any]) -> tuple:
@@ -221,8 +222,8 @@ class Emitter:
     def _check_broadcast(self, atoms: Sequence[Atom]) -> None:
         """Let the program check sizes that meet and are not known to be equal.
 
-        NumPy would check them too, but the equation may go where only its derivative is wanted, and NumPy would stretch a
-        computed size of 1 that the derivative does not know of.
+        NumPy would check them too, but the equation may go where only its derivative is wanted, and NumPy would stretch
+        a computed size of 1 that the derivative does not know of.
         """
         rank = max(a.type.rank for a in atoms)
         for back in range(1, rank + 1):
@@ -270,14 +271,21 @@ class Emitter:
             narrowed = self._narrow(atoms)
             if narrowed is not None:
                 return self(name, *narrowed, types=(type,), **attrs)
-        if kept is None and name == "neg":
+        if kept is None:
+            return self._fold_minus(name, atoms, type)
+        return Handle(self, kept) if _same_kind(kept.type, type) else None
+
+    def _fold_minus(self, name: str, atoms: Sequence[Atom], type: Type) -> Handle | None:
+        """``-(-x)`` is ``x``; a factor or divisor of minus one is a sign."""
+        if name == "neg":
             inner = self.builder.definition(atoms[0])
             kept = inner.args[0] if inner is not None and inner.op == "neg" else None
-        if kept is None and name in ("mul", "div") and _is(atoms[1], -1.0):
-            return -Handle(self, atoms[0]) if _same_kind(atoms[0].type, type) else None
-        if kept is None and name == "mul" and _is(atoms[0], -1.0):
-            return -Handle(self, atoms[1]) if _same_kind(atoms[1].type, type) else None
-        return Handle(self, kept) if kept is not None and _same_kind(kept.type, type) else None
+            return Handle(self, kept) if kept is not None and _same_kind(kept.type, type) else None
+        factor = {"mul": (1, 0), "div": (1,)}.get(name, ())
+        position = next((i for i in factor if _is(atoms[i], -1.0)), None)
+        if position is None or not _same_kind(atoms[1 - position].type, type):
+            return None
+        return -Handle(self, atoms[1 - position])
 
     def _fold_condition(self, condition: Atom, a: Atom, b: Atom) -> Atom | None:
         """``True if c else b`` is ``c or b``; ``a if c else False`` is ``c and a``."""

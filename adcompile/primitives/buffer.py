@@ -84,7 +84,7 @@ define(
             op("index", cts[0], op.size(args[0], 0), spec=(UP_TO, *(FULL,) * (args[0].rank - 1))),
         ),
         pure=False,
-        doc="an array of at least the given length that begins with the argument: itself, or one more than twice as long",
+        doc="an array of at least the given length that begins with the argument: itself, or one over twice as long",
     )
 )
 define(

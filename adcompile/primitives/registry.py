@@ -124,6 +124,8 @@ def lazy_expansion(*names: str) -> Callable[[Rule], Rule]:
 
 def find(function: Any) -> Rule | None:
     """The expansion of a Python callable; None where there is none (unhashable callables included)."""
+    if function is None:
+        return None
     try:
         rule = EXPANSIONS.get(function)
     except TypeError:

@@ -125,5 +125,9 @@ class Algebra:
         """Zero."""
         return sympy.Integer(0)
 
+    def zero(self, dtype: str) -> Any:
+        """Zero."""
+        return sympy.Integer(0)
+
 
 ALGEBRA = Algebra()

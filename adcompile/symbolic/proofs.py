@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,9 @@ import mpmath
 import sympy
 from sympy.core.relational import Relational
 
+from adcompile.ir.types import PYTHON_FLOAT, Type
 from adcompile.primitives import PRIMITIVES, Primitive
+from adcompile.primitives.registry import Rule
 from adcompile.symbolic.algebra import ALGEBRA, exact, is_small
 
 DIGITS = 50
@@ -72,13 +74,19 @@ def prove_partials() -> list[Proof]:
 
 def prove_primitive(record: Primitive) -> list[Proof]:
     """One proof or refutation per argument that a derivative is claimed for."""
-    prove = _prove_tangent if record.jvp is not None else _prove_partial
-    names = list(inspect.signature(record.primal).parameters)[1 : 1 + len(record.domain)]  # type: ignore[arg-type]
+    prove = _prove_rules if record.jvp is not None else _prove_partial
+    names = list(inspect.signature(_rule(record.primal)).parameters)[1 : 1 + len(record.domain)]
     symbols = [_symbol(n, d) for n, d in zip(names, _domain(record), strict=True)]
     varying = [k for k, partial in enumerate(record.partials or ()) if partial is not None]
     if record.name == "stop_gradient":
         return []  # it is defined by its partial, which is not the derivative of its primal
     return [prove(record, symbols, k) for k in varying]
+
+
+def _rule(rule: Rule | None) -> Rule:
+    """A rule that the record is known to have."""
+    assert rule is not None
+    return rule
 
 
 WIDER = {
@@ -97,17 +105,31 @@ def _symbol(name: str, interval: tuple[float, float]) -> sympy.Symbol:
 
 
 def _prove_partial(record: Primitive, symbols: Sequence[sympy.Symbol], k: int) -> Proof:
-    primal = exact(record.primal(ALGEBRA, *symbols))  # type: ignore[misc]
-    found = record.partials[k](ALGEBRA, primal, *symbols)  # type: ignore[index, misc]
+    primal = exact(_rule(record.primal)(ALGEBRA, *symbols))
+    found = _rule((record.partials or ())[k])(ALGEBRA, primal, *symbols)
     return _prove(record, symbols, k, primal, sympy.Integer(0) if found is None else exact(found))
 
 
-def _prove_tangent(record: Primitive, symbols: Sequence[sympy.Symbol], k: int) -> Proof:
-    """A record with a rule for whole tangents (where, cast): its tangent along one argument."""
-    primal = exact(record.primal(ALGEBRA, *symbols))  # type: ignore[misc]
-    tangents = [sympy.Integer(1) if j == k else None for j in range(len(symbols))]
-    (tangent,) = record.jvp(ALGEBRA, tangents, (primal,), symbols, {"dtype": "float64"})  # type: ignore[misc]
-    return _prove(record, symbols, k, primal, exact(tangent))
+@dataclass(frozen=True)
+class _Result:
+    """A result as rules see it: with a type, and as its expression in arithmetic."""
+
+    expression: Any
+    type: Type = PYTHON_FLOAT
+
+    def _sympy_(self) -> Any:
+        return self.expression
+
+
+def _prove_rules(record: Primitive, symbols: Sequence[sympy.Symbol], k: int) -> Proof:
+    """A record with rules for whole tangents and cotangents (where, cast): both along one argument."""
+    primal, attrs, one = exact(_rule(record.primal)(ALGEBRA, *symbols)), {"dtype": "float64"}, sympy.Integer(1)
+    wanted = [j == k for j in range(len(symbols))]
+    seeds, outs = [one if w else None for w in wanted], (_Result(primal),)
+    (tangent,) = _rule(record.jvp)(ALGEBRA, seeds, outs, symbols, attrs)
+    cotangent = _rule(record.vjp)(ALGEBRA, (one,), outs, symbols, attrs, wanted)[k]
+    proofs = [_prove(record, symbols, k, primal, exact(found)) for found in (tangent, cotangent)]
+    return min(proofs, key=lambda proof: proof.ok)
 
 
 def _prove(record: Primitive, symbols: Sequence[sympy.Symbol], k: int, primal: Any, partial: Any) -> Proof:
@@ -151,33 +173,28 @@ def _claim(symbols: Sequence[sympy.Symbol], derivative: Any, partial: Any) -> st
 
 # -- proofs of equality -----------------------------------------------------------------------------------------
 
-STRATEGIES: tuple[Callable[[Any], Any], ...] = (
-    sympy.expand,
-    sympy.simplify,
-    lambda e: sympy.simplify(e.rewrite(sympy.exp)),
-    lambda e: sympy.expand(sympy.trigsimp(e)),
-)
-"""Tried in turn on a difference that should be zero."""
-SIMPLIFIABLE = 120
+SIMPLIFIABLE = 60
 """Nodes beyond which `sympy.simplify` takes too long; a bound on size and not on time keeps results reproducible."""
 EXPANDABLE = 1500
+"""Nodes beyond which expanding does."""
 CASES = 5
 """Conditions beyond which a piecewise expression is not split into cases."""
 
 
-def is_zero(difference: Any) -> bool:
-    """Whether an expression can be transformed to zero, in every case of a piecewise one."""
+def is_zero(difference: Any, simplify: bool = True) -> bool:
+    """Whether an expression can be transformed to zero, in every case of a piecewise one, by expansion at least."""
     if difference == 0:
         return True
     if not is_small(difference, EXPANDABLE):
         return False
     parts = split_cases(difference, CASES)
-    return parts is not None and all(map(_simplifies, parts))
+    return parts is not None and all(_is_zero_case(part, simplify) for part in parts)
 
 
-def _simplifies(difference: Any) -> bool:
-    strategies = STRATEGIES if is_small(difference, SIMPLIFIABLE) else STRATEGIES[:1]
-    return difference == 0 or any(strategy(difference) == 0 for strategy in strategies)
+def _is_zero_case(difference: Any, simplify: bool) -> bool:
+    if difference == 0 or sympy.expand(difference) == 0:
+        return True
+    return simplify and is_small(difference, SIMPLIFIABLE) and sympy.simplify(difference) == 0
 
 
 def split_cases(expression: Any, depth: int) -> list[Any] | None:
@@ -210,7 +227,7 @@ def _at_points(
 ) -> tuple[str, bool]:
     """Compare at rational points of the domain; the refutation where one differs."""
     for point in _points(record, symbols):
-        expected, found = _slope(primal, symbols[k], point), partial.xreplace(point).evalf(DIGITS)
+        expected, found = _slope(primal, symbols[k], point), _value(partial, point, DIGITS)
         if abs(expected - found) > sympy.Float(10) ** -(DIGITS - 15) * (1 + abs(expected)):
             where = ", ".join(f"{s} = {v}" for s, v in point.items())
             return f"refuted at {where}: {found.evalf(8)} instead of {expected.evalf(8)}", False
@@ -231,10 +248,13 @@ def _slope(primal: Any, x: Any, point: dict[Any, Any]) -> Any:
     """The derivative at a point: SymPy's, or a difference quotient of step 1e-20 in three times the digits."""
     derivative = sympy.diff(primal, x)
     if not undifferentiated(derivative):
-        return derivative.xreplace(point).evalf(DIGITS)
+        return _value(derivative, point, DIGITS)
     ahead, behind = ({**point, x: point[x] + sign * STEP} for sign in (1, -1))
-    moved: Any = primal.xreplace(ahead).evalf(3 * DIGITS) - primal.xreplace(behind).evalf(3 * DIGITS)
-    return moved / (2 * STEP)
+    return (_value(primal, ahead, 3 * DIGITS) - _value(primal, behind, 3 * DIGITS)) / (2 * STEP)
+
+
+def _value(expression: Any, point: dict[Any, Any], digits: int) -> Any:
+    return expression.xreplace(point).evalf(digits)
 
 
 def equal_at(pairs: Sequence[tuple[Any, Any]], points: Sequence[dict[Any, Any]]) -> list[Any]:

@@ -22,7 +22,7 @@ from adcompile.modes import Argnums
 from adcompile.primitives.evaluate import run
 from adcompile.symbolic.algebra import ALGEBRA, is_small
 from adcompile.symbolic.evaluate import Evaluator, Inexpressible
-from adcompile.symbolic.proofs import NUMERIC, POINTS, SIMPLIFIABLE, SIMPLIFIED, equal_at, is_zero
+from adcompile.symbolic.proofs import NUMERIC, POINTS, SIMPLIFIED, equal_at, is_zero
 from adcompile.symbolic.report import Finding, Report
 from adcompile.symbolic.subject import Subject, Symbols, elements_of, symbolic, symbols_like
 from adcompile.testing import DIRECTIONS, assert_close, assert_dual, difference, direction, tolerance
@@ -72,6 +72,8 @@ def verify(
     subject = Subject.of(f, args, argnums)
     notes: list[str] = []
     findings = [subject.against_python(f, args)]
+    if not subject.floats or not subject.wanted:
+        notes.append("nothing to differentiate: no float among the results or the arguments")
     symbols = symbolic(subject, elements, notes)
     for mode in modes:
         if mode == "grad" and not subject.has_gradient:
@@ -172,14 +174,12 @@ def _prove(subject: Subject, symbols: Symbols, results: _Run, output: int, posit
         found, expected = results.entries(output, position), symbols.jacobian(output, position)
         pairs = [p for rows in zip(found, expected, strict=True) for p in zip(*rows, strict=True)]
         pairs += [(r, sympy.Integer(0)) for r in results.rest(output, position)]
-    hard = [(a, b) for a, b in pairs if not _equal(symbols, a - b)]
-    return _evaluate(hard, _points(symbols, hard), subject.rounding) if hard else (True, SIMPLIFIED)
-
-
-def _equal(symbols: Symbols, difference: Any) -> bool:
-    if is_zero(difference):
-        return True
-    return is_small(difference, SIMPLIFIABLE) and is_zero(symbols.signed(difference))
+    hard = [(a, b) for a, b in pairs if not is_zero(a - b, simplify=False)]
+    if not hard:
+        return True, SIMPLIFIED
+    ok, how = _evaluate(hard, _points(symbols, hard), subject.rounding)
+    simple = ok and all(is_zero(a - b) or is_zero(symbols.signed(a - b)) for a, b in hard)
+    return ok, SIMPLIFIED if simple else how
 
 
 def _evaluate(pairs: Sequence[tuple[Any, Any]], points: list[dict[Any, Any]], rounding: float) -> tuple[bool, str]:

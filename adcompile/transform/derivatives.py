@@ -10,6 +10,8 @@ Conventions for parameters and results, flat:
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -71,12 +73,16 @@ def gradient_trace(trace: Trace, wanted: Sequence[int], *, value: bool, aux: boo
 
 def _described(trace: Trace, wanted: Sequence[int], useful: Sequence[Atom], program: Trace) -> Trace:
     """The program with a header that says what varies, what is useful and what is recorded."""
-    tapes = [out.name for eqn in program.block.eqns if eqn.regions for out in eqn.outs if out.name.endswith("tape")]
+    tapes = Counter(o.name for e in program.block.eqns if e.regions for o in e.outs if o.name.endswith("tape"))
+    recorded = ", ".join(name if count == 1 else f"{name} ({count} of them)" for name, count in tapes.items())
+    words = dict.fromkeys(
+        "the result" if re.fullmatch(r"v\d+", n) else n for n in (_name(r, "the result") for r in useful)
+    )
     header = (
         f"adjoint program of {trace.name}",
         f"varies: {_names(trace, wanted)}",
-        f"useful: {', '.join(_name(r, 'the result') for r in useful)}",
-        f"recorded: {', '.join(dict.fromkeys(tapes)) or 'nothing'}",
+        f"useful: {', '.join(words)}",
+        f"recorded: {recorded or 'nothing'}",
     )
     return replace(program, header=header)
 

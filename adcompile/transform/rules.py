@@ -62,8 +62,8 @@ def add_term(op: Emitter, total: Handle | None, partial: Handle | float | None, 
 def _product(op: Emitter, partial: Handle | float, factor: Handle) -> tuple[bool, Handle]:
     """Whether ``partial * factor`` is negated, and its absolute part: a quotient where the partial is a reciprocal.
 
-    A factor that ``np.where`` made zero stays zero whatever the partial is there: the selection moves behind the product,
-    so that a branch that was not taken cannot give nan (0 * inf).
+    A factor that ``np.where`` made zero stays zero whatever the partial is there: the selection moves behind the
+    product, so that a branch that was not taken cannot give nan (0 * inf).
     """
     masked = op.builder.definition(factor.atom)
     if masked is not None and masked.op == "where" and any(map(_is_zero, masked.args[1:])):

@@ -1,6 +1,6 @@
 # adjoint program of branch
 # varies: x, y
-# useful: v1
+# useful: the result
 # recorded: nothing
 def branch_value_and_grad(x, y):
     t1 = x > y                                                    # golden_programs.py:84

@@ -1,6 +1,6 @@
 # adjoint program of burgers
 # varies: v0
-# useful: v6
+# useful: the result
 # recorded: v1_tape
 def burgers_value_and_grad(v0, target, steps, nu, dt):
     n = v0.shape[0]                                               # golden_programs.py:44

@@ -1,6 +1,6 @@
 # adjoint program of first_above
 # varies: x
-# useful: v1
+# useful: the result
 # recorded: total_tape, i_tape
 def first_above_value_and_grad(x, limit):
     t1 = x.shape[0]                                               # golden_programs.py:76

@@ -1,6 +1,6 @@
 # adjoint program of heat
 # varies: u0
-# useful: v2
+# useful: the result
 # recorded: tape
 def heat_value_and_grad(u0, nu, steps):
     u = u0.copy()                                                 # golden_programs.py:27

@@ -1,6 +1,6 @@
 # adjoint program of lecture
 # varies: x1, x2
-# useful: v6
+# useful: the result
 # recorded: nothing
 def lecture_value_and_grad(x1, x2):
     v1 = x1 / x2                                                  # golden_programs.py:9

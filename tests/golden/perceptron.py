@@ -1,6 +1,6 @@
 # adjoint program of perceptron
 # varies: layers_0_0, layers_0_1, layers_1_0, layers_1_1
-# useful: v8
+# useful: the result
 # recorded: nothing
 def perceptron_value_and_grad(layers_0_0, layers_0_1, layers_1_0, layers_1_1, x, y):
     t1 = x.shape[0]                                               # golden_programs.py:15
@@ -16,4 +16,10 @@ def perceptron_value_and_grad(layers_0_0, layers_0_1, layers_1_0, layers_1_1, x,
     v2_bar = (1.0 - h * h) * h_bar
     layers_0_1_bar = np.sum(v2_bar, axis=0)
     layers_0_0_bar = x.T @ v2_bar
-    return np.sum(v5 ** 2) / t1, layers_0_0_bar, layers_0_1_bar, layers_1_0_bar, layers_1_1_bar
+    return (
+        np.sum(v5 ** 2) / t1,
+        layers_0_0_bar,
+        layers_0_1_bar,
+        layers_1_0_bar,
+        layers_1_1_bar,
+    )

@@ -1,6 +1,6 @@
 # adjoint program of swap
 # varies: u0
-# useful: v2
+# useful: the result
 # recorded: u_tape
 def swap_value_and_grad(u0, steps):
     u = u0.copy()                                                 # golden_programs.py:34
