@@ -139,6 +139,7 @@ class Transform:
 
     def _compile(self, signature: Signature, args: Sequence[Any], keywords: dict[str, Any]) -> Compiled:
         traced = trace(self.function, signature, argument_names(self.function, args, keywords))
+        self._refuse_writes(traced)
         offset = len(traced.captures)
         positions = leaf_positions(signature, argument_names(self.function, args, keywords), offset)
         program = self.mode.program(traced.trace, traced.results, positions)
@@ -148,6 +149,15 @@ class Transform:
         return Compiled(
             signature, traced, program, run, flatten, program.results.rebuild, traced.captures, traced.dependencies
         )
+
+    def _refuse_writes(self, traced: Traced) -> None:
+        """``jit`` stands for the function, which would change its arguments; compiled code does not."""
+        if traced.written and self.mode.name == "jit":
+            name = traced.trace.params[traced.written[0]].name
+            raise UnsupportedAlias(
+                f"{traced.trace.name} writes into its argument {name!r}, which jit would not show", None,
+                "Work on a copy (a.copy()) and return it.",
+            )  # fmt: skip
 
     # -- inside a traced function -----------------------------------------------------------------------------
 
@@ -226,7 +236,9 @@ def _canonical(value: Any) -> Any:
     if not value.dtype.isnative:
         value = value.astype(value.dtype.newbyteorder("="))
     return (
-        np.require(value, requirements="CA") if type(value) is np.ndarray else np.array(value, order="C", subok=False)
+        np.require(value, requirements=["C", "A"])
+        if type(value) is np.ndarray
+        else np.array(value, order="C", subok=False)
     )
 
 

@@ -13,13 +13,15 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from adcompile.errors import InvalidArgument, MissingRule
+from adcompile.errors import InvalidArgument, MissingRule, UnsupportedAlias
+from adcompile.frontend.calls import call
 from adcompile.frontend.trace import Inner, Known, trace_inner
 from adcompile.frontend.tracer import Tracer
+from adcompile.frontend.values import Reference
 from adcompile.ir import Atom, Block, Const, Type, Value, is_float
 from adcompile.ir.core import substitute
 from adcompile.ir.types import join
-from adcompile.tree import LEAF, Structure, unflatten
+from adcompile.tree import LEAF, Structure, flatten, unflatten
 
 NESTING = 3
 """How often a rule that calls its own function is traced inside itself: the highest order of derivatives it serves."""
@@ -215,6 +217,23 @@ def _plain(leaf: Any) -> Any:
     return leaf.value if isinstance(leaf, Const) else leaf
 
 
+class _Pure:
+    """A function that may not write into its arguments: the equation would not hand that on."""
+
+    def __init__(self, function: Callable[..., Any], label: str):
+        self.function, self.label = function, label
+        self.__name__ = label
+
+    def __adcompile_inline__(self, t: Tracer, args: Sequence[Any], keywords: dict[str, Any]) -> Any:
+        """Trace the function in place, then look at what it did to its arguments."""
+        value = call(t, self.function, args, keywords)
+        if any(isinstance(leaf, Reference) and leaf.written for leaf in flatten(args)[0]):
+            raise UnsupportedAlias(
+                f"{self.label} or its rule writes into an argument", t.loc, "Copy the array first (a.copy())."
+            )
+        return value
+
+
 class _Call:
     """One call of a ruled function while tracing: traces its parts and checks that they fit together."""
 
@@ -223,7 +242,7 @@ class _Call:
 
     def trace(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Inner:
         """Trace one of the functions; refuse what it captures from the program around the call."""
-        inner = trace_inner(self.t, function, args, {})
+        inner = trace_inner(self.t, _Pure(function, self.label), args, {})
         outside = {capture.value for capture in self.t.captures.values()}
         for value in inner.captured:
             if is_float(value.type) and value not in outside:

@@ -170,7 +170,7 @@ def vjp(f: Any, *primals: Any, **options: Any) -> tuple[Any, Callable[[Any], tup
         ``pullback(out_bar)`` takes a cotangent of the structure of ``out`` and gives a tuple with the cotangent of each
         argument (None in the place of ints). Each call of it runs the forward sweep again.
     """
-    out = _cached(Primal(), f, options)(*primals)
+    out = _cached(Primal("value"), f, options)(*primals)
     back = _cached(Pullback(), f, options)
 
     def pullback(out_bar: Any) -> tuple[Any, ...]:

@@ -365,6 +365,44 @@ def test_wrong_size_is_found_at_run_time(f, whose, backend):
         grad(lambda x: np.sum(f(x) ** 2), backend=backend)(A)
 
 
+def clear_first(x):
+    x[0] = 0.0
+    return np.sum(x)
+
+
+clearing = custom_vjp(clear_first)
+clearing.defvjp(lambda x: (np.sum(x), None), lambda _, out_bar: (None,))
+
+
+def test_writing_into_an_argument_is_refused():
+    with pytest.raises(adcompile.UnsupportedAlias, match="clear_first or its rule writes into an argument") as raised:
+        grad(lambda x: clearing(x * 1.0))(A)
+    assert raised.value.loc is not None
+
+
+def sees_a_local(x):
+    scale = x * 2.0
+
+    def inner(y):
+        return y * scale
+
+    return capturing(inner, x)
+
+
+@custom_vjp
+def capturing(f, x):
+    return f(x)
+
+
+capturing.defvjp(lambda f, x: (f(x), None), lambda _, out_bar: (None, out_bar))
+
+
+def test_capturing_what_may_vary_is_refused():
+    with pytest.raises(adcompile.MissingRule, match="capturing reads scale from the function around it") as raised:
+        grad(sees_a_local)(1.5)
+    assert raised.value.loc is not None
+
+
 def test_missing_rule_is_an_error():
     @custom_vjp
     def f(x):

@@ -12,16 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from adcompile.errors import AdcompileError, InvalidArgument, MissingRule, UnsupportedSyntax
-from adcompile.frontend.expressions import made_list, static_items, view
+from adcompile.errors import AdcompileError, InvalidArgument, MissingRule, StaticValueRequired, UnsupportedSyntax
+from adcompile.frontend.expressions import is_sequence, made_list, static_items, view
 from adcompile.frontend.resolve import Scope, define, plain_function, unwrap
 from adcompile.frontend.tracer import MAX_DEPTH, Frame, Tracer
-from adcompile.frontend.values import Closure, ListValue, Method, Range, Reference, has_dynamic, is_dynamic
+from adcompile.frontend.values import Closure, Method, Range, Reference, has_dynamic, is_dynamic
 from adcompile.frontend.views import Frozen, Reshaped, Transposed
 from adcompile.primitives import VIEWS, Handle, find
 from adcompile.primitives.subscripts import resolve_subscript
 from adcompile.tree import flatten, map_leaves, unflatten
 
+_PACKAGE = __file__.rsplit("/frontend/", 1)[0]
 FRAMES_PER_CALL = 120
 """Python frames that tracing one call of the user's may need, nested expressions and branches included."""
 INLINE = "__adcompile_inline__"
@@ -68,6 +69,10 @@ def _call_other(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping
         return _construct(t, function, args, keywords)
     if isinstance(unwrap(function), types.FunctionType) and not _is_library(unwrap(function)):
         return call_function(t, unwrap(function), args, keywords)
+    receiver = getattr(function, "__self__", None)
+    if isinstance(receiver, list | dict) and getattr(function, "__name__", "") in _MUTATORS:
+        _require_own(t, receiver)
+        return function(*args, **keywords)
     if not has_dynamic(list(args)) and not has_dynamic(dict(keywords)):
         return _call_known(t, function, args, keywords)
     name = getattr(function, "__name__", type(function).__name__)
@@ -83,22 +88,19 @@ def _call_other(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping
 
 
 def _is_library(function: types.FunctionType) -> bool:
-    return function.__module__.split(".")[0] in ("numpy", "scipy", "math", "adcompile")
+    home = function.__module__ or ""
+    return home.split(".")[0] in ("numpy", "scipy") or function.__code__.co_filename.startswith(_PACKAGE)
 
 
 def _call_known(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
     """A call whose arguments are all known: run now, where that has no effect on anything but its result."""
-    module = (getattr(function, "__module__", None) or type(getattr(function, "__self__", None)).__module__).split(".")[
-        0
-    ]
+    home = getattr(function, "__module__", None) or type(getattr(function, "__self__", None)).__module__
+    module = "random" if "random" in home else home.split(".")[0]
     if module not in ("builtins", "math", "operator", "numpy") or getattr(function, "__name__", "") in _EFFECTS:
         raise MissingRule(
             f"{getattr(function, '__name__', function)!r} cannot be called in a traced function", t.loc,
             "Call it outside and pass the result in.",
         )  # fmt: skip
-    receiver = getattr(function, "__self__", None)
-    if isinstance(receiver, ListValue | dict) and getattr(function, "__name__", "") in _MUTATORS:
-        _require_own(t, receiver)
     try:
         return function(*args, **keywords)
     except (TypeError, ValueError, ArithmeticError, LookupError) as error:
@@ -112,10 +114,8 @@ _MUTATORS = {"append", "extend", "insert", "pop", "remove", "clear", "update", "
 def _require_own(t: Tracer, container: Any) -> None:
     born = getattr(container, "born", 0)
     if born != t.regions[-1].serial:
-        raise UnsupportedSyntax(
-            "a list made outside is changed inside a loop or branch known only at run time",
-            t.loc,
-            "Fill an array instead.",
+        raise StaticValueRequired(
+            "a list or dict made outside changes in a loop or branch known only at run time", t.loc, "Fill an array."
         )
 
 
@@ -366,7 +366,7 @@ def _map(t: Tracer, function: Any, *iterables: Any) -> list:
 def _zip(t: Tracer, *iterables: Any, strict: bool = False) -> Any:
     from adcompile.frontend.control import Zipped, iteration
 
-    if all(_is_static_sequence(i) for i in iterables):
+    if all(is_sequence(i) for i in iterables):
         return list(zip(*(static_items(t, i) for i in iterables), strict=strict))
     return Zipped([iteration(t, i) for i in iterables])
 
@@ -374,17 +374,9 @@ def _zip(t: Tracer, *iterables: Any, strict: bool = False) -> Any:
 def _enumerate(t: Tracer, iterable: Any, start: Any = 0) -> Any:
     from adcompile.frontend.control import Numbered, iteration
 
-    if _is_static_sequence(iterable):
+    if is_sequence(iterable):
         return list(enumerate(static_items(t, iterable), start))
     return Numbered(iteration(t, iterable), start)
-
-
-def _is_static_sequence(value: Any) -> bool:
-    return isinstance(value, tuple | list | dict | str) or type(value).__name__ in (
-        "dict_items",
-        "dict_keys",
-        "dict_values",
-    )
 
 
 _SPECIAL: dict[Any, Any] = {

@@ -262,8 +262,7 @@ def merge(t: Tracer, condition: Handle, then: Outcome, other: Outcome) -> Any:
         arrays[reference] = joint.add(Fresh(versions[0]), Fresh(versions[1]), "an array")
     outs = joint.close(condition)
     for reference, made in arrays.items():
-        merged = made(outs)
-        t.write(reference, merged.version if isinstance(merged, Reference) else _plain(merged, then))
+        t.write(reference, t.read(_thaw(t, made(outs))))
     for name, made in names.items():
         t.assign(name, _thaw(t, made(outs)))
     return _thaw(t, value(outs))

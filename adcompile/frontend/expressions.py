@@ -195,15 +195,17 @@ def _items(t: Tracer, nodes: list[ast.expr]) -> list[Any]:
     return items
 
 
+def is_sequence(value: Any) -> bool:
+    """Whether a value is a container of Python's own that can be looped over while tracing."""
+    views = (type({}.keys()), type({}.values()), type({}.items()))
+    return isinstance(value, dict | tuple | list | str | views)
+
+
 def static_items(t: Tracer, value: Any) -> list[Any]:
     """The elements of a container whose length is known while tracing."""
     if isinstance(value, Range) and not has_dynamic((value.start, value.stop, value.step)):
         return list(range(value.start, value.stop, value.step))
-    if isinstance(value, dict | tuple | list | str) or type(value).__name__ in (
-        "dict_items",
-        "dict_keys",
-        "dict_values",
-    ):
+    if is_sequence(value):
         return list(value)
     if isinstance(value, Reference):
         handle = t.read(value)
@@ -434,7 +436,6 @@ EXPRESSIONS: dict[type[ast.expr], Callable[[Tracer, Any], Any]] = {
 
 __all__ = [
     "EXPRESSIONS",
-    "Reshaped",
     "attribute",
     "evaluate",
     "get_item",

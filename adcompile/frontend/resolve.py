@@ -56,10 +56,10 @@ def define(code: types.CodeType) -> Definition:
         tree = _parse_block("".join(block), code.co_firstlineno)
     except (SyntaxError, IndentationError):
         tree = ast.parse("".join(lines))
-    found = [n for n in ast.walk(tree) if _is_definition(n, code)]
+    found: list[Any] = [n for n in ast.walk(tree) if _is_definition(n, code)]
     if len(found) > 1:
         found = [n for n in found if _argument_names(n) == code.co_varnames[: len(_argument_names(n))]]
-    found = found if len(found) < 2 else [n for n in found if _same_code(n, code)] or found
+    found = found if len(found) < 2 else [n for n in found if _same_place(n, code)] or found
     if not found:
         raise SourceUnavailable(f"the source of {code.co_name!r} in {file} has changed", remedy="Reload the module.")
     if len(found) > 1 and len({ast.dump(n) for n in found}) > 1:
@@ -107,11 +107,14 @@ def _argument_names(node: Any) -> tuple[str, ...]:
     return tuple(a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs))
 
 
-def _same_code(node: Any, code: types.CodeType) -> bool:
-    """Whether a lambda compiles to the given code (told apart from others on its line)."""
-    compiled = compile(ast.fix_missing_locations(ast.Expression(node)), code.co_filename, "eval")
-    inner = next((c for c in compiled.co_consts if isinstance(c, types.CodeType)), None)
-    return inner is not None and inner.co_code == code.co_code and inner.co_names == code.co_names
+def _same_place(node: Any, code: types.CodeType) -> bool:
+    """Whether the instructions of ``code`` come from the columns of a lambda (told apart from others on its line)."""
+    first, last = (node.body.lineno, node.body.col_offset), (node.body.end_lineno, node.body.end_col_offset)
+    return all(
+        first <= (line, start) and (end_line, end) <= last
+        for line, end_line, start, end in code.co_positions()
+        if line is not None and start is not None and end
+    )
 
 
 # -- callables --------------------------------------------------------------------------------------------------

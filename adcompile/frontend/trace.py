@@ -12,12 +12,12 @@ from adcompile.errors import InvalidArgument
 from adcompile.frontend.calls import call
 from adcompile.frontend.resolve import Dependency, _Same
 from adcompile.frontend.tracer import Capture, Tracer, type_of
-from adcompile.frontend.values import Reference, is_dynamic
+from adcompile.frontend.values import ListValue, Reference, is_dynamic
 from adcompile.ir import Array, Atom, Const, Trace, Value, free_values, is_float
 from adcompile.ir.core import Block, substitute
 from adcompile.primitives import Handle
 from adcompile.source import SourceLoc
-from adcompile.tree import LEAF, Structure, flatten, names, unflatten
+from adcompile.tree import LEAF, Structure, assemble, children_of, flatten, names, unflatten
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,8 @@ def trace(function: Callable[..., Any], signature: Signature, argument_names: Se
     leaves = [_argument(t, params[k]) if k in params else leaf.value for k, leaf in enumerate(signature.leaves)]
     args, keywords = unflatten(signature.structure, leaves)
     value = call(t, function, args, keywords)
+    if value is None:
+        value = _written_arguments([leaves[k] for k in params])
     results, atoms = collect(t, value)
     captures = tuple(t.captures.values())
     block = t.root.builder.block([*(c.value for c in captures), *params.values()], atoms)
@@ -143,6 +145,12 @@ def trace(function: Callable[..., Any], signature: Signature, argument_names: Se
     )
 
 
+def _written_arguments(arguments: Sequence[Any]) -> Any:
+    """What a function that returns nothing leaves in its arguments: that is its result."""
+    written = [a for a in arguments if isinstance(a, Reference) and a.written]
+    return None if not written else written[0] if len(written) == 1 else tuple(written)
+
+
 def _argument(t: Tracer, param: Value) -> Any:
     handle = t.root.handle(param)
     return Reference(handle, 0) if isinstance(param.type, Array) else handle
@@ -150,7 +158,7 @@ def _argument(t: Tracer, param: Value) -> Any:
 
 def collect(t: Tracer, value: Any) -> tuple[Results, list[Atom]]:
     """Flatten a traced value into results of a trace and leaves that are known already."""
-    leaves, structure = flatten(value)
+    leaves, structure = flatten(_plain(value))
     atoms: list[Atom] = []
     known: dict[int, Any] = {}
     for k, leaf in enumerate(leaves):
@@ -160,6 +168,15 @@ def collect(t: Tracer, value: Any) -> tuple[Results, list[Atom]]:
         else:
             known[k] = leaf
     return Results(structure, known), atoms
+
+
+def _plain(value: Any) -> Any:
+    """The value with Python's own lists for those of the tracer."""
+    parts = children_of(value)
+    if parts is None:
+        return value
+    kind = list if isinstance(value, ListValue) else type(value)
+    return assemble(kind, parts[0], [_plain(child) for child in parts[1]])
 
 
 # -- programs inside programs -----------------------------------------------------------------------------------

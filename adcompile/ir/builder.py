@@ -23,6 +23,7 @@ class Builder:
         self.definitions: dict[Value, Eqn] = {}
         self.shapes: dict[Value, Atom] = {}
         self.equal: dict[Atom, Atom] = {}
+        self.sizes: dict[tuple[Atom, int], Any] = {}
         self.loc: SourceLoc | None = parent.loc if parent else None
         self.note: str = parent.note if parent else ""
 
@@ -81,6 +82,15 @@ class Builder:
         while builder is not None and isinstance(atom, Value):
             if atom in builder.shapes:
                 return builder.shapes[atom]
+            builder = builder.parent
+        return None
+
+    def known_size(self, atom: Atom, axis: int) -> Any:
+        """A size that was worked out before, in this block or one around it; None where it was not."""
+        builder: Builder | None = self
+        while builder is not None:
+            if (atom, axis) in builder.sizes:
+                return builder.sizes[atom, axis]
             builder = builder.parent
         return None
 

@@ -117,7 +117,7 @@ class Indices:
         if not form.terms or fuel == 0:
             return not form.terms and form.constant >= 0
         for atom, factor in sorted(form.terms.items(), key=lambda term: self._rank(*term)):
-            cases = self._cases(atom, factor > 0)
+            cases = self._cases(atom, factor > 0, fuel - 1)
             if cases is not None:
                 rest = form.without(atom)
                 return any(all(self._prove(rest.plus(b, factor), fuel - 1) for b in case) for case in cases)
@@ -133,7 +133,7 @@ class Indices:
         exact = eqn is not None and eqn.op == ("minimum" if factor > 0 else "maximum")
         return 1 if exact else 2
 
-    def _cases(self, atom: Value, below: bool) -> list[tuple[Affine, ...]] | None:
+    def _cases(self, atom: Value, below: bool, fuel: int) -> list[tuple[Affine, ...]] | None:
         """Alternatives of bounds, all of which an alternative needs: lower bounds of ``atom``, or upper ones."""
         if atom in self.bounds:
             low, high = self.bounds[atom]
@@ -145,8 +145,8 @@ class Indices:
         if eqn.op in ("minimum", "maximum"):
             return [(a, b)] if below == (eqn.op == "minimum") else [(a,), (b,)]
         if eqn.op == "mod":
-            return None if not self._prove(b, 2) else [(Affine(),)] if below else [(b.plus(Affine(-1)),)]
-        positive = not b.terms and b.constant > 0 and self._prove(a, 4)
+            return None if not self._prove(b, min(fuel, 2)) else [(Affine(),)] if below else [(b.plus(Affine(-1)),)]
+        positive = not b.terms and b.constant > 0 and self._prove(a, min(fuel, 4))
         return None if not positive else [(Affine(),)] if below else [(a,)]
 
     def _is_size(self, atom: Value) -> bool:

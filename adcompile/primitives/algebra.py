@@ -175,9 +175,11 @@ class Emitter:
         known = atom.type.dims[axis]
         if isinstance(known, int):
             return known
-        found = self._size(atom, axis)
-        atom = self.builder.canonical(self.atom(found))
-        return atom.value if isinstance(atom, Const) else Handle(self, atom)
+        found = self.builder.known_size(atom, axis)
+        if found is None:
+            found = self.builder.sizes[atom, axis] = self.atom(self._size(atom, axis))
+        size = self.builder.canonical(found)
+        return size.value if isinstance(size, Const) else Handle(self, size)
 
     def _size(self, atom: Any, axis: int) -> Any:
         source = self.builder.shape_source(atom)

@@ -44,7 +44,7 @@ def emit_copy(op: Emitter, eqn: Eqn, env: Env) -> tuple[Atom, ...]:
     args = tuple(read(env, a) for a in eqn.args)
     outs: tuple[Atom, ...]
     if eqn.op == "check_same":
-        op.check_same(*args, eqn.attrs["message"])
+        op.check_same(args[0], args[1], eqn.attrs["message"])
         return ()
     if PRIMITIVES[eqn.op].elementwise:
         outs = (op(eqn.op, *args, types=[o.type for o in eqn.outs], **eqn.attrs).atom,)
@@ -185,7 +185,7 @@ def _forward_custom_jvp(op: Emitter, eqn: Eqn, env: Env, dots: dict[Value, Atom]
         emit_whole(op, eqn, env)
         return
     floats = [k for k, a in enumerate(args) if is_float(a.type)]
-    seeds = [op.zeros_like(op.handle(args[k])).atom if given[k] is None else given[k] for k in floats]
+    seeds = [seed if (seed := given[k]) is not None else op.zeros_like(op.handle(args[k])).atom for k in floats]
     require_rule(eqn)
     rule = eqn.regions[1]
     results, _ = forward(op, rule, _params(rule, [*args, *seeds], env), {})
