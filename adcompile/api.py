@@ -173,6 +173,21 @@ class Transform:
         program = self.mode.program(inner.trace, inner.results, positions)
         return program.results.rebuild(splice(t, program.trace, [*inner.captured, *inner.arguments, *seeds(inner)]))
 
+    def njit(self, *args: Any, **keywords: Any) -> Callable[..., Any]:
+        """The program for some arguments as a Numba dispatcher, to be called in njit functions of your own.
+
+        It takes the numbers and arrays of the arguments one after the other (C-contiguous arrays of the same dtypes and
+        ranks) and gives the numbers and arrays of the result as a tuple, or the only one itself.
+        """
+        from adcompile.backend import numba
+        from adcompile.lower import lower
+
+        compiled = self.specialisation(*args, **keywords)
+        if compiled.captures:
+            names = ", ".join(c.label for c in compiled.captures)
+            raise InvalidArgument(f"the program captures arrays ({names})", remedy="Pass them as arguments.")
+        return numba.bare(lower(compiled.program.trace), fastmath=self.options.fastmath)
+
     # -- inspection -------------------------------------------------------------------------------------------
 
     def specialisation(self, *args: Any, **keywords: Any) -> Compiled:
@@ -235,11 +250,9 @@ def _canonical(value: Any) -> Any:
         return value[()]
     if not value.dtype.isnative:
         value = value.astype(value.dtype.newbyteorder("="))
-    return (
-        np.require(value, requirements=["C", "A"])
-        if type(value) is np.ndarray
-        else np.array(value, order="C", subok=False)
-    )
+    if type(value) is not np.ndarray:
+        return np.array(value, order="C", subok=False)
+    return np.require(value, requirements=["C", "A"])
 
 
 def compile_program(program: Trace, options: Options) -> Callable[..., tuple[Any, ...]]:

@@ -1,7 +1,7 @@
 """The Numba backend: the Python source of the loop dialect under ``njit``.
 
 Slower to compile than the LLVM backend, but what it makes can be called from the user's own njit functions
-(`Transform.njit`).
+(`adcompile.api.Transform.njit`).
 """
 
 from __future__ import annotations
@@ -59,6 +59,19 @@ def compile(trace: Trace, *, fastmath: bool = False) -> Callable[..., tuple[Any,
         return tuple(_exact(v, r.type) for v, r in zip(found, trace.results, strict=True))
 
     return run
+
+
+def bare(trace: Trace, *, fastmath: bool = False) -> Callable[..., Any]:
+    """A dispatcher for callers in njit code; a single result is given itself, not in a tuple."""
+    function, _ = dispatcher(trace, fastmath=fastmath)
+    if len(trace.results) != 1:
+        return function
+
+    @numba.njit
+    def first(*args):
+        return function(*args)[0]
+
+    return first
 
 
 def dispatcher(trace: Trace, *, fastmath: bool = False) -> tuple[Callable[..., Any], Source]:

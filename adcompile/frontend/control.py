@@ -562,7 +562,7 @@ def _grow(t: Tracer, carried: Carried, outcome: Outcome) -> Carried | None:
             continue
         names[name] = _carried_type(t, names.get(name), before, _plain(value, outcome), name)
     for reference, version in outcome.arrays.items():
-        before_type = arrays.get(reference, t.read(reference).type)
+        before_type = arrays.get(reference) or t.read(reference).type
         arrays[reference] = common_type(t, before_type, version.type, "an array")
     grown = (names, arrays) != (carried.names, carried.arrays)
     return Carried(names, arrays, carried.resized) if grown else None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import operator
 import types
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -195,10 +195,12 @@ def _items(t: Tracer, nodes: list[ast.expr]) -> list[Any]:
     return items
 
 
-def is_sequence(value: Any) -> bool:
+def is_sequence(value: Any) -> TypeGuard[Iterable[Any]]:
     """Whether a value is a container of Python's own that can be looped over while tracing."""
-    views = (type({}.keys()), type({}.values()), type({}.items()))
-    return isinstance(value, dict | tuple | list | str | views)
+    return isinstance(value, _SEQUENCES)
+
+
+_SEQUENCES = (dict, tuple, list, str, type({}.keys()), type({}.values()), type({}.items()))
 
 
 def static_items(t: Tracer, value: Any) -> list[Any]:
@@ -206,7 +208,7 @@ def static_items(t: Tracer, value: Any) -> list[Any]:
     if isinstance(value, Range) and not has_dynamic((value.start, value.stop, value.step)):
         return list(range(value.start, value.stop, value.step))
     if is_sequence(value):
-        return list(value)
+        return [*value]
     if isinstance(value, Reference):
         handle = t.read(value)
         if isinstance(handle.type.dims[0], int):

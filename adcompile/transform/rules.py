@@ -100,11 +100,11 @@ def cotangents_of(
         results = tuple(primitive.vjp(op, cotangents, outs, args, eqn.attrs, wanted))
         results += (None,) * (len(args) - len(results))
     elif primitive.partials is not None:
+        cotangent = cotangents[0]
+        assert cotangent is not None
         results = tuple(
-            add_term(op, None, partial(op, outs[0], *args), ct)
-            if want and partial is not None and ct is not None
-            else None
-            for partial, want, ct in zip(primitive.partials, wanted, [cotangents[0]] * len(wanted), strict=True)
+            add_term(op, None, partial(op, outs[0], *args), cotangent) if want and partial is not None else None
+            for partial, want in zip(primitive.partials, wanted, strict=True)
         )
     else:
         raise MissingRule(f"{eqn.op} has no reverse rule", eqn.loc, "Give one with adcompile.custom_vjp.")

@@ -53,6 +53,7 @@ def _machine() -> Any:
 @functools.cache
 def _jit() -> Any:
     """One JIT for the process; each module is a library of it. It never dies: code may run during interpreter exit."""
+    keep_memory()
     return _binding().create_lljit_compiler(_machine(), use_jit_link=True)
 
 
@@ -98,6 +99,22 @@ def load(code: bytes, exports: tuple[str, ...]) -> Any:
     for name in exports:
         builder.export_symbol(name)
     return builder.link(_jit(), f"adcompile{next(_NAMES)}")
+
+
+def keep_memory() -> None:
+    """Let glibc keep freed memory instead of giving it back to the system after every call.
+
+    Buffers of a few hundred kilobytes and more would otherwise be mapped and cleared by the kernel in every call, which
+    costs as much as the arithmetic on them. The thresholds hold for the whole process.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_TRIM_THRESHOLD, 512 * 2**20)
+        mallopt(_MMAP_THRESHOLD, 32 * 2**20)
+
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""Parameters of glibc's mallopt (malloc.h)."""
 
 
 @functools.cache
