@@ -17,7 +17,7 @@ import numpy as np
 from adcompile.dispatch import Flatten, flattener
 from adcompile.errors import InvalidArgument, NotDifferentiable, UnsupportedAlias
 from adcompile.frontend.calls import INLINE
-from adcompile.frontend.resolve import Dependency
+from adcompile.frontend.resolve import watch
 from adcompile.frontend.trace import Inner, Known, Results, Signature, Traced, signature_of, splice, trace, trace_inner
 from adcompile.frontend.tracer import Capture, Tracer
 from adcompile.frontend.values import Closure, Method
@@ -54,7 +54,7 @@ class Options:
 
 @dataclass(frozen=True, eq=False)
 class Compiled:
-    """One specialisation: the program, how to call it, and what it depends on."""
+    """One specialisation: the program, how to call it, and whether what it was compiled with has changed."""
 
     signature: Signature
     primal: Traced
@@ -63,11 +63,7 @@ class Compiled:
     flatten: Flatten | None
     rebuild: Callable[[Sequence[Any]], Any]
     captures: tuple[Capture, ...]
-    dependencies: tuple[Dependency, ...]
-
-    def stale(self) -> bool:
-        """Whether something the program was compiled with has changed."""
-        return any(dependency.changed() for dependency in self.dependencies)
+    stale: Callable[[], bool]
 
 
 class Transform:
@@ -147,7 +143,14 @@ class Transform:
         run = compile_program(program.trace, self.options)
         flatten = None if signature.is_flat else flattener(signature)
         return Compiled(
-            signature, traced, program, run, flatten, program.results.rebuild, traced.captures, traced.dependencies
+            signature,
+            traced,
+            program,
+            run,
+            flatten,
+            program.results.rebuild,
+            traced.captures,
+            watch(traced.dependencies),
         )
 
     def _refuse_writes(self, traced: Traced) -> None:

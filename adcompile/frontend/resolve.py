@@ -13,7 +13,7 @@ import inspect
 import linecache
 import textwrap
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,10 +142,7 @@ class Dependency:
     def changed(self) -> bool:
         """Whether a new trace would see another value."""
         try:
-            now = self.get()
-            if now is self.value and isinstance(now, _FIXED):
-                return False
-            return fingerprint(now) != self.fingerprint
+            return fingerprint(self.get()) != self.fingerprint
         except (AttributeError, KeyError, NameError, ValueError):
             return True
 
@@ -165,6 +162,23 @@ class _Same:
 
 _FIXED = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, np.ufunc, type, bool, int, float, str)
 """Classes whose objects mean the same to a trace as long as they are the same object."""
+
+
+def watch(dependencies: Sequence[Dependency]) -> Callable[[], bool]:
+    """A quick test whether any of some dependencies has changed."""
+    fixed = [(d.get, d.value, d) for d in dependencies if isinstance(d.value, _FIXED)]
+    others = [d for d in dependencies if not isinstance(d.value, _FIXED)]
+
+    def changed() -> bool:
+        try:
+            for get, value, dependency in fixed:
+                if get() is not value and dependency.changed():
+                    return True
+        except (AttributeError, KeyError, NameError, ValueError):
+            return True
+        return bool(others) and any(d.changed() for d in others)
+
+    return changed
 
 
 def fingerprint(value: Any) -> Any:
