@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from adcompile.errors import AdcompileError, InvalidArgument, StaticValueRequired, UnsupportedSyntax
+from adcompile.errors import AdcompileError, InvalidArgument, StaticValueRequired, UnsupportedAlias, UnsupportedSyntax
 from adcompile.frontend.tracer import Region, Tracer
 from adcompile.frontend.values import PENDING, Range, Reference, Undefined, assigned_names, is_dynamic
 from adcompile.ir import ANY, Array, Atom, Block, Eqn, Scalar, Type, Value
@@ -110,11 +110,12 @@ def explore(t: Tracer, run: Callable[[], Any]) -> Outcome:
 
 @dataclass(frozen=True, eq=False)
 class Fresh:
-    """An array made inside a region: its last version there."""
+    """An array made inside a region: its last version there, and the object that owns its elements."""
 
     __adcompile_leaf__ = True
 
     handle: Handle
+    root: Reference
 
 
 def _frozen_leaves(t: Tracer, value: Any, region: Region) -> Any:
@@ -125,7 +126,7 @@ def _frozen_leaves(t: Tracer, value: Any, region: Region) -> Any:
 
 def _freeze(t: Tracer, leaf: Any, region: Region) -> Any:
     if isinstance(leaf, Reference) and (leaf.base is not None or leaf.born >= region.serial):
-        return Fresh(t.read(leaf))
+        return Fresh(t.read(leaf), leaf.root)
     return leaf
 
 
@@ -259,7 +260,7 @@ def merge(t: Tracer, condition: Handle, then: Outcome, other: Outcome) -> Any:
     for reference in dict.fromkeys((*then.arrays, *other.arrays)):
         before = reference.version
         versions = [side.region.op.handle(side.arrays.get(reference, before).atom) for side in (then, other)]  # type: ignore[union-attr]
-        arrays[reference] = joint.add(Fresh(versions[0]), Fresh(versions[1]), "an array")
+        arrays[reference] = joint.add(Fresh(versions[0], reference), Fresh(versions[1], reference), "an array")
     outs = joint.close(condition)
     for reference, made in arrays.items():
         t.write(reference, t.read(_thaw(t, made(outs))))
@@ -385,11 +386,15 @@ def iteration(t: Tracer, value: Any) -> Any:
 # -- loops ------------------------------------------------------------------------------------------------------
 
 
+Place = tuple[str, int]
+"""A name, and the leaf of its container (0 for a number or an array)."""
+
+
 @dataclass(eq=False)
 class Carried:
     """What a loop hands from one iteration to the next: names and array objects, with their types."""
 
-    names: dict[str, Type]
+    names: dict[Place, Type]
     arrays: dict[Reference, Type]
     resized: frozenset[int] = frozenset()
 
@@ -488,8 +493,28 @@ def _first_guess(t: Tracer, statements: list[ast.stmt], more: Sequence[str]) -> 
     for name in sorted({*assigned_names(statements), *more}):
         value = t.frame.locals.get(name)
         if isinstance(value, Handle) or (isinstance(value, int | float) and not isinstance(value, bool)):
-            names[name] = t.op.atom(value).type
+            names[name, 0] = t.op.atom(value).type
     return Carried(names, {})
+
+
+def _leaf(t: Tracer, place: Place) -> Any:
+    """The value of a carried place: a name, or a leaf of the container it stands for."""
+    return flatten(t.frame.locals[place[0]])[0][place[1]]
+
+
+def _put(t: Tracer, place: Place, value: Any) -> None:
+    leaves, structure = flatten(t.frame.locals[place[0]])
+    leaves[place[1]] = value
+    t.frame.locals[place[0]] = unflatten(structure, leaves)
+
+
+def _params(t: Tracer, carried: Carried) -> tuple[Value, ...]:
+    """Fresh parameters for everything carried."""
+    names = []
+    for (name, k), type in carried.names.items():
+        single = flatten(t.frame.locals[name])[1].kind is None
+        names.append(Value(type, name.split()[0] if single else f"{name}_{k}"))
+    return (*names, *(Value(type, _array_name(r)) for r, type in carried.arrays.items()))
 
 
 def _trace_pass(
@@ -497,10 +522,7 @@ def _trace_pass(
 ) -> Pass:
     """Trace the body once with fresh parameters for everything carried."""
     index = Value(INDEX, hint) if indexed else None
-    params = (
-        *(Value(type, name.split()[0]) for name, type in carried.names.items()),
-        *(Value(type, _array_name(r)) for r, type in carried.arrays.items()),
-    )
+    params = _params(t, carried)
     condition = _trace_condition(t, carried, test) if test is not None else None
     saved = dict(t.frame.locals)
     entered: list[Reference] = []
@@ -526,18 +548,18 @@ def _array_name(reference: Reference) -> str:
 def _enter(t: Tracer, carried: Carried, params: Sequence[Value]) -> list[Reference]:
     """Let carried names and array objects stand for the loop's parameters; the array objects of the names."""
     count = len(carried.names)
-    for name, param in zip(carried.names, params[:count], strict=True):
-        t.frame.locals[name] = t.wrap(t.op.handle(param))
+    entered = []
+    for place, param in zip(carried.names, params[:count], strict=True):
+        value = t.wrap(t.op.handle(param))
+        _put(t, place, value)
+        entered += [value] if isinstance(value, Reference) else []
     for reference, param in zip(carried.arrays, params[count:], strict=True):
         t.write(reference, t.op.handle(param))
-    return [r for r in map(t.frame.locals.get, carried.names) if isinstance(r, Reference)]
+    return entered
 
 
 def _trace_condition(t: Tracer, carried: Carried, test: Callable[[], Handle]) -> Block:
-    params = (
-        *(Value(type, name.split()[0]) for name, type in carried.names.items()),
-        *(Value(type, _array_name(r)) for r, type in carried.arrays.items()),
-    )
+    params = _params(t, carried)
     found: list[Handle] = []
 
     def run() -> None:
@@ -552,20 +574,31 @@ def _grow(t: Tracer, carried: Carried, outcome: Outcome) -> Carried | None:
     """The carried values that the pass showed to be needed; None where they stand still."""
     names, arrays = dict(carried.names), dict(carried.arrays)
     for name, value in outcome.names.items():
-        before = t.frame.locals.get(name)
-        if before is PENDING and value is not PENDING:
-            t.frame.locals[name] = t.wrap(placeholder(t.op, _type_of(t, t.op, _plain(value, outcome), name)))
-            before = t.frame.locals[name]
-        if name not in t.frame.locals or isinstance(before, Undefined):
+        _settle_pending(t, name, value, outcome)
+        if name not in t.frame.locals or isinstance(t.frame.locals[name], Undefined):
             continue
-        if _same(before, value):
-            continue
-        names[name] = _carried_type(t, names.get(name), before, _plain(value, outcome), name)
+        (before, structure), (after, other) = flatten(t.frame.locals[name]), flatten(value)
+        if structure != other:
+            raise StaticValueRequired(
+                f"{name!r} has another structure after an iteration", t.loc, "Keep the containers alike, or use arrays."
+            )
+        for k, (old, new) in enumerate(zip(before, after, strict=True)):
+            if not _same(old, new):
+                names[name, k] = _carried_type(t, names.get((name, k)), old, _plain(new, outcome), name)
     for reference, version in outcome.arrays.items():
         before_type = arrays.get(reference) or t.read(reference).type
         arrays[reference] = common_type(t, before_type, version.type, "an array")
     grown = (names, arrays) != (carried.names, carried.arrays)
     return Carried(names, arrays, carried.resized) if grown else None
+
+
+def _settle_pending(t: Tracer, name: str, value: Any, outcome: Outcome) -> None:
+    """Give a value that a ``return`` in the loop will set a placeholder of its types."""
+    if t.frame.locals.get(name) is not PENDING or value is PENDING:
+        return
+    leaves, structure = flatten(value)
+    types = [_type_of(t, outcome.region.op, _plain(leaf, outcome), name) for leaf in leaves]
+    t.frame.locals[name] = unflatten(structure, [t.wrap(placeholder(t.op, type)) for type in types])
 
 
 def _carried_type(t: Tracer, known: Type | None, before: Any, after: Any, name: str) -> Type:
@@ -580,7 +613,7 @@ def _carried_type(t: Tracer, known: Type | None, before: Any, after: Any, name: 
 
 def _starts(t: Tracer, carried: Carried) -> list[Atom]:
     """The start values of everything carried."""
-    pairs = [(t.read(t.frame.locals[name]), type, repr(name)) for name, type in carried.names.items()]
+    pairs = [(t.read(_leaf(t, place)), type, repr(place[0])) for place, type in carried.names.items()]
     pairs += [(t.read(reference), type, "an array") for reference, type in carried.arrays.items()]
     return [as_atom(t, t.op, value, type, what) for value, type, what in pairs]
 
@@ -588,8 +621,10 @@ def _starts(t: Tracer, carried: Carried) -> list[Atom]:
 def _body(t: Tracer, carried: Carried, found: Pass) -> Block:
     """The traced body as a block from parameters to what it hands on."""
     outcome, inner, results = found.outcome, found.block.op, []
-    for (name, type), param in zip(carried.names.items(), found.params, strict=False):
-        after = _plain(outcome.names[name], outcome) if name in outcome.names else inner.handle(param)
+    for ((name, k), type), param in zip(carried.names.items(), found.params, strict=False):
+        after = inner.handle(param)
+        if name in outcome.names:
+            after = _plain(flatten(outcome.names[name])[0][k], outcome)
         results.append(as_atom(t, inner, after, type, repr(name)))
     for reference, type in carried.arrays.items():
         results.append(as_atom(t, inner, outcome.arrays[reference], type, "an array"))
@@ -608,6 +643,7 @@ def _emit_loop(t: Tracer, carried: Carried, found: Pass, bounds: list[Atom] | No
     """Emit the loop and bind what it leaves; False where an array did not keep its shape, as the pass had assumed."""
     if _resized(t, carried, found) - carried.resized:
         return False
+    _refuse_aliases(t, carried, found)
     block = _body(t, carried, found)
     types = [*carried.names.values(), *carried.arrays.values()]
     regions = [block] if found.condition is None else [found.condition, block]
@@ -618,6 +654,22 @@ def _emit_loop(t: Tracer, carried: Carried, found: Pass, bounds: list[Atom] | No
     return True
 
 
+def _refuse_aliases(t: Tracer, carried: Carried, found: Pass) -> None:
+    """Arrays that a loop hands on under its names are values of their own: no two may be one array that is written."""
+    if not any(reference.written for reference in found.entered):
+        return
+    before = [leaf.root for leaf in (_leaf(t, p) for p in carried.names) if isinstance(leaf, Reference)]
+    after = [flatten(found.outcome.names[n])[0][k] for n, k in carried.names if n in found.outcome.names]
+    roots = [leaf.root for leaf in after if isinstance(leaf, Fresh | Reference)]
+    older = any(root.born < found.block.serial for root in roots)
+    params = found.params[len(carried.names) :]
+    arrays = {r for r, p in zip(carried.arrays, params, strict=True) if found.outcome.arrays[r].atom is not p}
+    if len(set(before)) < len(before) or arrays & set(before) or len(set(roots)) < len(roots) or older:
+        raise UnsupportedAlias(
+            "two names of this loop may stand for one array, which the loop writes", t.loc, "Copy one (a.copy())."
+        )
+
+
 def _leave(t: Tracer, carried: Carried, found: Pass, outs: Sequence[Value]) -> None:
     """Bind what the loop left behind."""
     outcome = found.outcome
@@ -625,14 +677,16 @@ def _leave(t: Tracer, carried: Carried, found: Pass, outs: Sequence[Value]) -> N
     for reference, out, param in zip(carried.arrays, outs[count:], found.params[count:], strict=True):
         if outcome.arrays[reference].atom is not param:
             t.write(reference, t.op.handle(out))
-    for name, out in zip(carried.names, outs[:count], strict=True):
-        before = t.frame.locals[name]
+    for place, out in zip(carried.names, outs[:count], strict=True):
+        before = _leaf(t, place)
         if isinstance(before, Reference) and any(r.written for r in found.entered):
-            before.root.stale = WRITTEN
-        t.frame.locals[name] = t.wrap(t.op.handle(out))
-        t.name_after(t.frame.locals[name], name.split()[0])
+            before.root.stale, before.root.written = WRITTEN, True
+        value = t.wrap(t.op.handle(out))
+        _put(t, place, value)
+        t.name_after(value, place[0].split()[0])
+    carried_names = {name for name, _ in carried.names}
     for name in outcome.names:
-        if name not in carried.names and (name not in t.frame.locals or isinstance(t.frame.locals[name], Undefined)):
+        if name not in carried_names and (name not in t.frame.locals or isinstance(t.frame.locals[name], Undefined)):
             t.frame.locals[name] = Undefined(name, "is set only inside a loop that may not run")
 
 
