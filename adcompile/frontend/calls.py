@@ -364,7 +364,7 @@ def _map(t: Tracer, function: Any, *iterables: Any) -> list:
 
 
 def _zip(t: Tracer, *iterables: Any, strict: bool = False) -> Any:
-    from adcompile.frontend.control import Zipped, iteration
+    from adcompile.frontend.iteration import Zipped, iteration
 
     if all(is_sequence(i) for i in iterables):
         return list(zip(*(static_items(t, i) for i in iterables), strict=strict))
@@ -372,7 +372,7 @@ def _zip(t: Tracer, *iterables: Any, strict: bool = False) -> Any:
 
 
 def _enumerate(t: Tracer, iterable: Any, start: Any = 0) -> Any:
-    from adcompile.frontend.control import Numbered, iteration
+    from adcompile.frontend.iteration import Numbered, iteration
 
     if is_sequence(iterable):
         return list(enumerate(static_items(t, iterable), start))

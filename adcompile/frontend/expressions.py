@@ -370,7 +370,7 @@ def _joined(t: Tracer, node: ast.JoinedStr) -> str:
 
 
 def _conditional(t: Tracer, node: ast.IfExp) -> Any:
-    from adcompile.frontend.control import choose
+    from adcompile.frontend.merging import choose
 
     condition = truth(t, evaluate(t, node.test))
     if isinstance(condition, bool):
@@ -380,7 +380,7 @@ def _conditional(t: Tracer, node: ast.IfExp) -> Any:
 
 def _boolean(t: Tracer, node: ast.BoolOp) -> Any:
     """``and`` / ``or`` with short circuit: what the left side decides is not run."""
-    from adcompile.frontend.control import choose
+    from adcompile.frontend.merging import choose
 
     first, *rest = node.values
     value = evaluate(t, first)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from adcompile.errors import AdcompileError, InvalidArgument, UnsupportedSyntax
-from adcompile.frontend.control import choose, explore, merge, rolled_for, rolled_while, unrollable
 from adcompile.frontend.expressions import (
     OPERATORS,
     closure,
@@ -20,6 +19,8 @@ from adcompile.frontend.expressions import (
     truth,
 )
 from adcompile.frontend.leaving import without_jumps
+from adcompile.frontend.loops import rolled_for, rolled_while, unrollable
+from adcompile.frontend.merging import choose, explore, merge
 from adcompile.frontend.tracer import Tracer
 from adcompile.frontend.values import Closure, Range, Reference, contains, has_dynamic, is_array
 from adcompile.primitives import Handle
@@ -305,7 +306,7 @@ def _for(t: Tracer, node: ast.For) -> Any:
 
 
 def _at_run_time(source: Any) -> bool:
-    from adcompile.frontend.control import Counted, Items, Numbered, Zipped
+    from adcompile.frontend.iteration import Counted, Items, Numbered, Zipped
 
     return isinstance(source, Items | Counted | Zipped | Numbered) or is_array(source)
 
