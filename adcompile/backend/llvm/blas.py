@@ -88,7 +88,8 @@ def _helper(kernel: Kernel, dtype: str, trans_a: bool, trans_b: bool, accumulate
         if dtype in ROUTINES:
             _blas_path(code, dtype, trans_a, trans_b, accumulate)
         _loops(code, dtype, trans_a, trans_b, accumulate)
-        head = f"define internal void @{name}(ptr noalias %c, ptr noalias readonly %a, ptr noalias readonly %b, i64 %m, i64 %n, i64 %k) noinline nounwind {{"  # noqa: E501
+        effort = " optnone" if dtype in ROUTINES else ""
+        head = f"define internal void @{name}(ptr noalias %c, ptr noalias readonly %a, ptr noalias readonly %b, i64 %m, i64 %n, i64 %k) noinline nounwind{effort} {{"  # noqa: E501
         module.functions[name] = "\n".join([head, "entry:", *code.lines, "}"])
     return name
 
