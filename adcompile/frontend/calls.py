@@ -296,7 +296,7 @@ def _construct(t: Tracer, kind: type, args: Sequence[Any], keywords: Mapping[str
         return kind(*args, **keywords)
     if dataclasses.is_dataclass(kind):
         return kind(*args, **keywords)
-    if issubclass(kind, BaseException) or kind in (slice, str):
+    if issubclass(kind, BaseException) or kind in (slice, str, functools.partial):
         return kind(*args, **keywords)
     if not has_dynamic(list(args)) and not has_dynamic(dict(keywords)):
         return _call_known(t, kind, args, keywords)

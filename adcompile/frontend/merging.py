@@ -35,11 +35,12 @@ def placeholder(op: Emitter, type: Type) -> Any:
 
 
 def common_type(t: Tracer, a: Type, b: Type, what: str) -> Type:
-    """The type that holds both; an integer that meets a float becomes one, as Python's arithmetic would make it."""
+    """The type that holds both; a Python number that meets a float gives way to it, as in arithmetic."""
     joined = join(a, b)
     if joined is None and isinstance(a, Scalar) and isinstance(b, Scalar):
         for one, two in ((a, b), (b, a)):
-            if one.weak and not one.dtype.startswith("float") and one.dtype != "bool" and two.dtype.startswith("float"):
+            gives_way = one.weak and one.dtype != "bool" and (not two.weak or not one.dtype.startswith("float"))
+            if gives_way and two.dtype.startswith("float"):
                 joined = two
     if joined is None:
         raise InvalidArgument(

@@ -67,6 +67,10 @@ class Closure:
     defaults: tuple[Any, ...] = ()
     keyword_defaults: dict[str, Any] = field(default_factory=dict)
 
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        """Only calls that are traced can run it; it is callable so that ``functools.partial`` takes it."""
+        raise TypeError(f"{self.__name__} was defined in a traced function and cannot leave it")
+
     @property
     def __name__(self) -> str:
         return self.definition.name

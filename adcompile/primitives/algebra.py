@@ -265,6 +265,10 @@ class Emitter:
             return self._fold_offset(name, atoms)
         if kept is None and name == "where" and type == PYTHON_BOOL:
             kept = self._fold_condition(*atoms)
+        if kept is None and name in ("add", "sub"):
+            joined = self._join_masks(name, atoms, type)
+            if joined is not None:
+                return joined
         if kept is None and name in _SIGNED:
             moved = self._move_sign(name, atoms, type)
             if moved is not None:
@@ -296,6 +300,27 @@ class Emitter:
         if isinstance(b, Const) and not b.value:
             return self("logical_and", condition, a, types=(PYTHON_BOOL,)).atom
         return None
+
+    def _join_masks(self, name: str, atoms: Sequence[Atom], type: Type) -> Handle | None:
+        """Two selections against zero by one condition are one: the sum is selected, not summed from selections."""
+        (one, minus), (two, minus_two) = map(self._selection, atoms)
+        if one is None or two is None or one.args[0] != two.args[0]:
+            return None
+        for side in (1, 2):
+            if all(_is(eqn.args[side], 0.0) for eqn in (one, two)):
+                first, second = (Handle(self, eqn.args[3 - side]) for eqn in (one, two))
+                total = self(name, -first if minus else first, -second if minus_two else second).atom
+                ways = (total, one.args[2]) if side == 2 else (one.args[1], total)
+                return self("where", one.args[0], *ways, types=(type,))
+        return None
+
+    def _selection(self, atom: Atom) -> tuple[Eqn | None, bool]:
+        """The ``where`` that an atom is, and whether it is negated."""
+        eqn = self.builder.definition(atom)
+        if eqn is not None and eqn.op == "neg":
+            inner, negative = self._selection(eqn.args[0])
+            return inner, not negative
+        return (eqn if eqn is not None and eqn.op == "where" else None), False
 
     def _move_sign(self, name: str, atoms: Sequence[Atom], type: Type) -> Handle | None:
         """``x + -y`` is ``x - y`` and ``c * -y`` is ``-(c * y)``, exactly."""

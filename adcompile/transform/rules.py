@@ -66,6 +66,9 @@ def _product(op: Emitter, partial: Handle | float, factor: Handle) -> tuple[bool
     product, so that a branch that was not taken cannot give nan (0 * inf).
     """
     masked = op.builder.definition(factor.atom)
+    if masked is not None and masked.op == "neg":
+        negative, product = _product(op, partial, op.handle(masked.args[0]))
+        return not negative, product
     if masked is not None and masked.op == "where" and any(map(_is_zero, masked.args[1:])):
         condition, *ways = masked.args
         products = [a if _is_zero(a) else _product(op, partial, op.handle(a)) for a in ways]
