@@ -50,6 +50,7 @@ class Writer:
         self.indent = 0
         self.count = 0
         self.loops = 0
+        self.deepest = 3 if self.chance(0.1) else 2
         self.jumps = False  # inside a loop, where break and continue may stand
         self.helpers: list[Helper] = []
         self.result = "float"
@@ -280,7 +281,7 @@ class Writer:
             simple += [self.jump, self.jump]
         elif self.chance(0.15):
             simple.append(self.leave)
-        if self.loops < 3 and self.chance(0.45):
+        if self.loops < self.deepest and self.chance(0.45):
             simple = [self.loop, self.loop, self.loop, self.branch, self.branch, self.repeat, self.over]
         elif self.chance(0.15):
             simple = [self.branch]
@@ -623,7 +624,7 @@ class Writer:
         self.put(f"def {helper.name}({', '.join([*vectors, *self.scope.matrices, 's', 'i'])}):")
         self.indent += 1
         self.budget = 3
-        self.loops = 2  # one more loop at most
+        self.loops = self.deepest - 1  # one more loop at most
         self.statements(self.random.randint(1, 3))
         if helper.result != "none":
             self.exit()

@@ -1,6 +1,7 @@
 """Random programs: values against CPython, derivatives against differences and against each other.
 
-150 programs; ``ADCOMPILE_RANDOM_PROGRAMS=N`` runs N of them, ``ADCOMPILE_RANDOM_FIRST=S`` starts at another seed.
+150 programs, with python for all and llvm for every third (``ADCOMPILE_RANDOM_LLVM=1``: for all);
+``ADCOMPILE_RANDOM_PROGRAMS=N`` runs N of them, ``ADCOMPILE_RANDOM_FIRST=S`` starts at another seed.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from .random_programs import generate
 PROGRAMS = int(os.environ.get("ADCOMPILE_RANDOM_PROGRAMS", "150"))
 FIRST = int(os.environ.get("ADCOMPILE_RANDOM_FIRST", "0"))
 GROUPS = 15
+LLVM_EVERY = int(os.environ.get("ADCOMPILE_RANDOM_LLVM", "3"))  # machine code takes longest: for every third program
+TOLERANCES = {"python": 1e-15, "llvm": 1e-11}
 
 
 def load(folder, seed):
@@ -69,18 +72,18 @@ def check_second(program, point, n, first, second, backend):
 def check(program, seed):
     rng = np.random.default_rng(seed)
     draw = lambda: (rng.normal(size=5), rng.normal(size=(3, 4)))
-    values = {b: adcompile.jit(program, backend=b) for b in ("python", "llvm")}
-    gradients = {b: adcompile.value_and_grad(program, argnums=(0, 1), backend=b) for b in ("python", "llvm")}
+    backends = ("python", "llvm") if seed % LLVM_EVERY == 0 else ("python",)
+    values = {b: adcompile.jit(program, backend=b) for b in backends}
+    gradients = {b: adcompile.value_and_grad(program, argnums=(0, 1), backend=b) for b in backends}
     for n in (seed % 5, (seed * 3 + 2) % 5):
         point, direction = draw(), draw()
         given = [a.copy() for a in point]
         expected = float(program(*(a.copy() for a in point), n))
         found, tangents = {}, {}
-        for backend, tolerance in (("python", 1e-15), ("llvm", 1e-11)):
-            close(values[backend](*point, n), expected, tolerance, f"value on {backend}, n = {n}")
-            if backend == "python" or seed % 3 == 0:  # to save time
-                value, tangent = adcompile.jvp(program, (*point, n), (*direction, None), backend=backend)
-                close(value, expected, 1e-11, f"value of jvp on {backend}, n = {n}")
+        for backend in backends:
+            close(values[backend](*point, n), expected, TOLERANCES[backend], f"value on {backend}, n = {n}")
+            value, tangent = adcompile.jvp(program, (*point, n), (*direction, None), backend=backend)
+            close(value, expected, 1e-11, f"value of jvp on {backend}, n = {n}")
             value, bars = gradients[backend](*point, n)
             close(value, expected, 1e-11, f"value of grad on {backend}, n = {n}")
             size = sum(float(np.sum(np.abs(b * d))) for b, d in zip(bars, direction, strict=True))
@@ -90,10 +93,10 @@ def check(program, seed):
             )
             found[backend], tangents[backend] = bars, tangent
         for k in (0, 1):
-            close(found["llvm"][k], found["python"][k], 1e-9, f"grad {k} of the backends, n = {n}")
+            close(found[backends[-1]][k], found["python"][k], 1e-9, f"grad {k} of the backends, n = {n}")
         check_difference(program, point, n, direction, tangents["python"])
         if seed % 4 == 0:
-            check_second(program, point, n, direction, draw(), "llvm" if seed % 12 == 0 else "python")
+            check_second(program, point, n, direction, draw(), backends[-1] if seed % 24 == 0 else "python")
         for a, b in zip(given, point, strict=True):
             assert np.array_equal(a, b), "an argument was modified"
 

@@ -5,7 +5,7 @@ The only mutable state of a stage: born in it, frozen by `Builder.block`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from adcompile.ir.core import Atom, Block, Eqn, Value
@@ -24,6 +24,7 @@ class Builder:
         self.shapes: dict[Value, Atom] = {}
         self.equal: dict[Atom, Atom] = {}
         self.sizes: dict[tuple[Atom, int], Any] = {}
+        self.answers: dict[Any, Any] = {}
         self.loc: SourceLoc | None = parent.loc if parent else None
         self.note: str = parent.note if parent else ""
 
@@ -93,6 +94,16 @@ class Builder:
                 return builder.sizes[atom, axis]
             builder = builder.parent
         return None
+
+    def remembered(self, question: Any, work_out: Callable[[], Any]) -> Any:
+        """The answer to a question about shapes, asked once in this block and those around it."""
+        builder: Builder | None = self
+        while builder is not None:
+            if question in builder.answers:
+                return builder.answers[question]
+            builder = builder.parent
+        answer = self.answers[question] = work_out()
+        return answer
 
     def canonical(self, atom: Atom) -> Atom:
         """The size that stands for all sizes that were checked to be equal to ``atom``."""

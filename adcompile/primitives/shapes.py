@@ -29,12 +29,17 @@ def loop_shape(builder: Builder, eqn: Eqn, out: Value) -> Atom | None:
     lead, first = (3, 1) if eqn.op == "loop" else (0, 0)
     body = eqn.regions[-1]
     place = eqn.outs.index(out)
-    kept = keeping_shape(builder, eqn.args[lead:], body.params[first:], body)
+    inits, params = eqn.args[lead:], body.params[first:]
+    kept = builder.remembered(eqn, lambda: keeping_shape(builder, inits, params, body))
     return eqn.args[lead + place] if place in kept else None
 
 
 def branch_sizes(builder: Builder, eqn: Eqn, out: Value) -> list[Atom] | None:
     """The sizes of a result of an ``if``, where both branches agree on sizes known outside."""
+    return builder.remembered((eqn, out), lambda: _branch_sizes(builder, eqn, out))
+
+
+def _branch_sizes(builder: Builder, eqn: Eqn, out: Value) -> list[Atom] | None:
     place = eqn.outs.index(out)
     found = [_sizes(_probe(builder, r.eqns, {}), r.results[place]) for r in eqn.regions]
     inside = {o for r in eqn.regions for e in r.eqns for o in e.outs}
