@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from adcompile.errors import InvalidArgument, StaticValueRequired
+from adcompile.errors import InvalidArgument, StaticValueRequired, UnsupportedSyntax
 from adcompile.frontend.tracer import Region, Tracer
 from adcompile.frontend.values import PENDING, Reference, Undefined, is_dynamic
 from adcompile.ir import ANY, Array, Atom, Eqn, Scalar, Type, Value
@@ -51,6 +51,8 @@ def common_type(t: Tracer, a: Type, b: Type, what: str) -> Type:
 
 def as_atom(t: Tracer, op: Emitter, value: Any, type: Type | None, what: str) -> Atom:
     """The atom of a number or array handle, converted to a type."""
+    if isinstance(value, Undefined):
+        raise UnsupportedSyntax(f"{what} is set on one path only", t.loc, "Set it before.")
     if not isinstance(value, Handle) and not isinstance(value, bool | int | float):
         raise StaticValueRequired(f"{what} would depend on a run-time condition", t.loc, "Use numbers or arrays.")
     handle = op.handle(op.atom(value))
@@ -158,6 +160,8 @@ class Merge:
         if isinstance(a, Undefined) or isinstance(b, Undefined):
             return lambda outs: Undefined(what, "is set on one path only")
         shared = [leaf for leaf in (a, b) if isinstance(leaf, Reference)]
+        if len(shared) == 1 and self.t.holders(shared[0]) == 1:
+            shared = []  # the name it is bound to moves on to the merged array, and nobody else can see it
         for leaf in shared:
             leaf.root.frozen = MAYBE_ALIAS
         one, two = plain(a, self.sides[0]), plain(b, self.sides[1])

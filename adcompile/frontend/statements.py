@@ -235,7 +235,7 @@ def _if_returning(t: Tracer, node: ast.If, condition: Handle) -> Return:
 
     def way(body: list[ast.stmt]) -> Callable[[], Any]:
         def run() -> Any:
-            saved, t.frame.rest = t.frame.rest, following[:-1]
+            saved, t.frame.rest = t.frame.rest, list(following)
             try:
                 return _to_the_end(t, body, following)
             finally:

@@ -159,6 +159,15 @@ class Tracer:
             if region.serial > reference.born and reference not in region.writes:
                 region.writes[reference] = reference.version
 
+    def holders(self, reference: Reference) -> int:
+        """How many names in sight stand for an array object or a view of it."""
+        frames = {id(frame): frame for frame in self.frames}
+        for frame in list(frames.values()):
+            closures = [v for v in frame.locals.values() if isinstance(v, Closure)]
+            frames.update({id(c.frame): c.frame for c in closures})
+        leaves = [leaf for frame in frames.values() for value in frame.locals.values() for leaf in flatten(value)[0]]
+        return sum(isinstance(leaf, Reference) and leaf.root is reference.root for leaf in leaves)
+
     # -- values from outside ----------------------------------------------------------------------------------
 
     def lift(self, value: Any, get: Callable[[], Any], label: str) -> Any:

@@ -262,3 +262,28 @@ def state_in_dict(x, n):
     for _ in range(n):
         state = {"u": state["u"] + 0.1 * state["v"], "v": state["v"] - 0.1 * np.sin(state["u"])}
     return np.sum(state["u"] ** 2)
+
+
+def _returns_early(a, n):
+    if n < 100:
+        if a[0] > 10.0:
+            return
+    a[1] = 5.0 * a[0]
+
+
+def nested_early_returns(x, n):
+    u = x.copy()
+    _returns_early(u, n)
+    if n < 100:
+        if x[0] > 10.0:
+            return x[1]
+    return u[1] * x[2]
+
+
+def rebound_in_branch(x, n):
+    u = x * 1.0
+    for i in range(n):
+        u[1:-1] *= 0.9
+        if not i > 0:
+            u = np.sin(u * 2)
+    return np.sum(u * x)

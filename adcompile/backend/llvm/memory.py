@@ -19,6 +19,8 @@ from adcompile.backend.llvm.roots import Roots, allocations
 from adcompile.backend.llvm.runtime import FRAME_BYTES
 from adcompile.ir import Block, Trace, Value
 
+MOST_SCOPES = 80
+"""Buffers that are told apart for LLVM's alias analysis, at most."""
 STACK_BUFFER = 4096
 STACK_TOTAL = 65536
 
@@ -119,8 +121,13 @@ class Memory:
         return self.scopes[root]
 
     def describe_scopes(self) -> None:
-        """Fill in, for every root, the scopes of the roots that it is disjoint from."""
+        """Fill in, for every root, the scopes of the roots that it is disjoint from.
+
+        Not in very large programs: LLVM's time grows with the square of their number.
+        """
         metadata = self.code.module.metadata
+        if len(self.scopes) > MOST_SCOPES:
+            return
         for root, (_, others) in self.scopes.items():
             apart = [
                 s for other, (s, _) in self.scopes.items() if other is not root and self.roots.disjoint(root, other)
