@@ -216,15 +216,17 @@ class _Writer:
 
     def branch_names(self, eqn: Eqn, dead: set[Value]) -> list[str]:
         """A name for each result: that of the value a branch leaves as it was, where it can be, else a new one."""
-        names: list[str] = []
+        kept: dict[int, Value] = {}
         for place, out in enumerate(eqn.outs):
-            kept = [r.results[place] for r in eqn.regions if r.results[place] in dead]
-            kept = [v for v in kept if isinstance(v, Value) and v in self.names.of and self.names.of[v] not in names]
-            if kept and (not out.name or kept[0].name == out.name):
-                names.append(self.names.of[kept[0]])
-            else:
-                names.append(self.names.give(out, dead - set(kept)))
-        return names
+            for value in (r.results[place] for r in eqn.regions):
+                usable = isinstance(value, Value) and value in dead and value in self.names.of
+                if usable and value not in kept.values() and (not out.name or value.name == out.name):
+                    kept.setdefault(place, value)
+        free = dead - set(kept.values())
+        return [
+            self.names.of[kept[place]] if place in kept else self.names.give(out, free)
+            for place, out in enumerate(eqn.outs)
+        ]
 
     def is_named(self, atom: Atom, name: str) -> bool:
         return isinstance(atom, Value) and self.names.of.get(atom) == name

@@ -307,15 +307,16 @@ def _emit_loop(t: Tracer, carried: Carried, found: Pass, bounds: list[Atom] | No
 
 def _refuse_aliases(t: Tracer, carried: Carried, found: Pass) -> None:
     """Arrays that a loop hands on under its names are values of their own: no two may be one array that is written."""
-    if not any(reference.written for reference in found.entered):
-        return
     before = [leaf.root for leaf in (_leaf(t, p) for p in carried.names) if isinstance(leaf, Reference)]
     after = [flatten(found.outcome.names[n])[0][k] for n, k in carried.names if n in found.outcome.names]
     roots = [leaf.root for leaf in after if isinstance(leaf, Fresh | Reference)]
-    older = any(root.born < found.block.serial for root in roots)
     params = found.params[len(carried.names) :]
-    arrays = {r for r, p in zip(carried.arrays, params, strict=True) if found.outcome.arrays[r].atom is not p}
-    if len(set(before)) < len(before) or arrays & set(before) or len(set(roots)) < len(roots) or older:
+    written = {r for r, p in zip(carried.arrays, params, strict=True) if found.outcome.arrays[r].atom is not p}
+    met = bool(written & {*before, *roots})
+    if any(reference.written for reference in found.entered):
+        older = any(root.born < found.block.serial for root in roots)
+        met = met or older or len(set(before)) < len(before) or len(set(roots)) < len(roots)
+    if met:
         raise UnsupportedAlias(
             "two names of this loop may stand for one array, which the loop writes", t.loc, "Copy one (a.copy())."
         )

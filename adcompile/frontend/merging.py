@@ -160,7 +160,7 @@ class Merge:
         if isinstance(a, Undefined) or isinstance(b, Undefined):
             return lambda outs: Undefined(what, "is set on one path only")
         shared = [leaf for leaf in (a, b) if isinstance(leaf, Reference)]
-        if len(shared) == 1 and self.t.holders(shared[0]) == 1:
+        if len(shared) == 1 and self.t.frame.locals.get(what) is shared[0] and self.t.holders(shared[0]) == 1:
             shared = []  # the name it is bound to moves on to the merged array, and nobody else can see it
         for leaf in shared:
             leaf.root.frozen = MAYBE_ALIAS

@@ -204,3 +204,21 @@ def changing_sizes(x, n):
         y = x[:i] * x[i]
         s += np.sum(y * y * np.sin(s + y))
     return s
+
+
+def two_cotangents_of_one_name(x, n):
+    u = np.append(x, 0.4)
+    m = np.outer(x, x)
+    k = np.outer(x, x)
+    for e in u:
+        m[1:, ::2] = u[n]
+        if not e <= e:
+            k[n, 1:] += np.tanh(m[n, 1:])
+    return np.sum(m * np.outer(x, x[::-1])) + np.sum(k)
+
+
+def many_masks(x, n):
+    v = np.append(x[:3], 0.4)
+    for _ in range(n):
+        np.add.at(v, np.array([-2, 2, -2]), 0.3 * np.sin(v[-4:3]))
+    return np.sum(v * x[:4])
