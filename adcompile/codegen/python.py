@@ -53,6 +53,7 @@ class _Writer:
         self.names = Names()
         self.pending: dict[Value, _Text] = {}
         self.reads: dict[Value, set[Value]] = {}
+        self.loading: set[Value] = set()
 
     # -- frame ----------------------------------------------------------------------------------------------
 
@@ -101,7 +102,7 @@ class _Writer:
 
     def operands(self, eqn: Eqn) -> list[str]:
         """The argument texts, parenthesised as the operator of the equation needs."""
-        texts = [self.read(a) for a in eqn.args]
+        texts = [_firm(eqn, a, self.read(a)) for a in eqn.args]
         infix = PRIMITIVES[eqn.op].infix
         if infix is None:
             lead = [_wrap(t, ATOMIC) for t in texts[:1]]
@@ -151,15 +152,17 @@ class _Writer:
     def assign(self, block: Block, position: int, counts: dict[Value, int], depth: int, dead: set[Value]) -> None:
         eqn = block.eqns[position]
         reads = self.reads_of(eqn.args)
+        loads = _touches_memory(eqn) or any(a in self.pending and a in self.loading for a in eqn.args)
         text = self.expression(eqn)
         (out,) = eqn.outs if len(eqn.outs) == 1 else (None,)
-        if out is not None and counts.get(out) == 1 and self.may_inline(block, position, text):
+        if out is not None and counts.get(out) == 1 and self.may_inline(block, position, text, loads):
             self.pending[out], self.reads[out] = text, reads
+            self.loading |= {out} if loads else set()
             return
         names = ", ".join(self.names.give(o, dead) for o in eqn.outs)
         self.write(depth, f"{names} = {_bare(text.text)}", eqn.loc)
 
-    def may_inline(self, block: Block, position: int, text: _Text) -> bool:
+    def may_inline(self, block: Block, position: int, text: _Text, loads: bool) -> bool:
         """Whether a value read once may move to its reader: no store in between, no name worth a line of its own."""
         eqn = block.eqns[position]
         (out,) = eqn.outs
@@ -171,8 +174,8 @@ class _Writer:
             if out in later.args:
                 if later.op in IN_PLACE and later.args[0] is out:
                     return False
-                return not later.regions or later.op == "if" or not _touches_memory(eqn)
-            if later.regions or (later.op in IN_PLACE and _touches_memory(eqn)):
+                return not later.regions or later.op == "if" or not loads
+            if later.regions or (later.op in IN_PLACE and loads):
                 return False
         return False
 
@@ -330,6 +333,13 @@ def _constant(atom: Const) -> _Text:
     if isinstance(type, Scalar) and not type.weak and type.dtype not in ("float64", "int64", "bool"):
         return _Text(f"np.{type.dtype}({text})", ATOMIC)
     return _Text(text, UNARY if text.startswith("-") else ATOMIC)
+
+
+def _firm(eqn: Eqn, atom: Atom, text: _Text) -> _Text:
+    """A NumPy float64 constant that meets a float32 array as such: Python's own number would give way to the array."""
+    wide = isinstance(atom, Const) and atom.type == Scalar("float64")
+    narrow = any(isinstance(a.type, Array) and a.type.dtype != "float64" for a in eqn.args)
+    return _Text(f"np.float64({text.text})", ATOMIC) if wide and narrow else text
 
 
 def _wrap(text: _Text, precedence: float) -> str:

@@ -163,7 +163,11 @@ def _augmented(t: Tracer, node: ast.AugAssign) -> None:
         key = index_value(t, node.target.slice)
         with t.locating(node):
             old = get_item(t, container, key)
-            set_item(t, container, key, operate(t, function, old, value))
+            new = operate(t, function, old, value)
+            if isinstance(old, Reference) and not isinstance(container, Reference):
+                write_elements(t, old, Ellipsis, new)
+            else:
+                set_item(t, container, key, new)
         return
     old = evaluate(t, _loaded(node.target))
     with t.locating(node):

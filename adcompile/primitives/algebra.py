@@ -265,12 +265,9 @@ class Emitter:
             return self._fold_offset(name, atoms)
         if kept is None and name == "where" and type == PYTHON_BOOL:
             kept = self._fold_condition(*atoms)
-        if kept is None and name in ("add", "sub"):
-            joined = self._join_masks(name, atoms, type)
-            if joined is not None:
-                return joined
         if kept is None and name in _SIGNED:
-            moved = self._move_sign(name, atoms, type)
+            moved = self._join_masks(name, atoms, type)
+            moved = self._move_sign(name, atoms, type) if moved is None else moved
             if moved is not None:
                 return moved
         if kept is None and name in _SPREADING and len(atoms) == 2:
@@ -304,7 +301,7 @@ class Emitter:
     def _join_masks(self, name: str, atoms: Sequence[Atom], type: Type) -> Handle | None:
         """Two selections against zero by one condition are one: the sum is selected, not summed from selections."""
         (one, minus), (two, minus_two) = map(self._selection, atoms)
-        if one is None or two is None or one.args[0] != two.args[0]:
+        if name == "mul" or one is None or two is None or one.args[0] != two.args[0]:
             return None
         for side in (1, 2):
             if all(_is(eqn.args[side], 0.0) for eqn in (one, two)):

@@ -53,7 +53,7 @@ for _bounds in ((0, 5, 1), (5, 0, -1), (7, -2, -3), (1, 9, 4), (3, 3, 1), (5, 2,
 def power_iteration(x):
     y = x
     for _ in range(3):
-        y = np.sin(y) * np.sum(y * y)
+        y = np.sin(y) * np.sum(y * y) / 6
     return y
 
 
@@ -84,7 +84,7 @@ def loop_over_tuple(x):
 @program(lambda r: (r.normal(size=5), r.normal(size=7)))
 def loop_over_zip(x, y):
     s = 0.0
-    for a, b in zip(x, y):  # noqa: B905
+    for a, b in zip(x, y):
         s += a * b * s + a
     return s
 
@@ -100,7 +100,7 @@ def loop_over_enumerate(x):
 @program(lambda r: (r.normal(size=(3, 2)), r.normal(size=3)))
 def loop_enumerate_zip(a, x):
     s = 0.0
-    for k, (row, v) in enumerate(zip(a, x)):  # noqa: B905
+    for k, (row, v) in enumerate(zip(a, x)):
         s += row[k % 2] * v + s * row[0]
     return s
 
@@ -212,6 +212,7 @@ def integer_becomes_float(x, n):
 
 @program(array_and(4))
 def index_after_loop(x, n):
+    y, k = x[0], 0
     for k in range(n):
         y = x[k] * k
     return y * x[k]
@@ -531,7 +532,7 @@ add("early_return_second", early_return, lambda r: (0.8, 0.6))
 add("early_return_last", early_return, lambda r: (0.3, 0.2))
 
 
-@program(lambda r: (0.0, 1.3))
+@program(lambda r: (-0.5, 1.3))
 def untaken_branch_is_nan(x, y):
     if x > 0.0:
         z = math.log(x) / x
@@ -540,7 +541,7 @@ def untaken_branch_is_nan(x, y):
     return z * y
 
 
-@program(lambda r: (np.array([-1.0, 0.0, 2.0]),))
+@program(lambda r: (np.array([-1.0, -0.5, 2.0]),))
 def guarded_sqrt(x):
     s = 0.0
     for v in x:

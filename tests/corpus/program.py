@@ -17,7 +17,8 @@ class Program:
     ----------
     args : positional arguments from a random generator; keywords: the same, by name.
     tags : ``float32`` (looser tolerances), ``writes`` (writes into its arguments), ``once`` (no second derivative),
-        ``transforms`` (the function calls transforms, so that CPython's result is compiled code's too).
+        ``transforms`` (the function calls transforms, so that CPython's result is compiled code's too),
+        ``rounded`` (sums in another order than NumPy).
     """
 
     name: str

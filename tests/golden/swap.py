@@ -27,11 +27,11 @@ def swap_value_and_grad(u0, steps):
             t7 = u_2[i]
             t8 = i + 1
             t9 = i - 1
-            t10 = v_bar[i]                                        # golden_programs.py:38
+            t10 = 0.1 * (u_2[t8] - 2 * t7 + u_2[t9])
+            t11 = v_bar[i]                                        # golden_programs.py:38
             v_bar[i] = 0.0
-            t11 = t10 + 0.1 * (u_2[t8] - 2 * t7 + u_2[t9]) * t10
-            t12 = 0.1 * (t7 * t10)
+            t12 = 0.1 * (t7 * t11)
             u_bar[t9] += t12
             u_bar[t8] += t12
-            u_bar[i] += t11 - 2 * t12
+            u_bar[i] += t11 + t10 * t11 - 2 * t12
     return v2, u_bar

@@ -125,3 +125,23 @@ def matrix_products(x, n):
 
 def statistics(x, n):
     return np.var(x) + np.linalg.norm(x) * np.mean(x) + np.max(x) * np.min(x) + np.cumsum(x)[3]
+
+
+def local_function_writes(x, n):
+    y = x.copy()
+
+    def bump(k, amount):
+        y[k] += amount * y[k - 1]
+
+    for k in range(1, 5):
+        bump(k, x[0])
+    return np.sum(y * y)
+
+
+def arrays_in_containers(x, n):
+    boxes = [np.zeros(2), x * 1.0]
+    table = {"a": boxes[1]}
+    boxes[1] *= 2.0
+    table["a"][0] += x[1]
+    boxes[0] += table["a"][:2]
+    return np.sum(boxes[1] ** 2) + np.sum(boxes[0] * table["a"][1:3])
