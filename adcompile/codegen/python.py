@@ -222,8 +222,9 @@ class _Writer:
         kept: dict[int, Value] = {}
         for place, out in enumerate(eqn.outs):
             for value in (r.results[place] for r in eqn.regions):
-                usable = isinstance(value, Value) and value in dead and value in self.names.of
-                if usable and value not in kept.values() and (not out.name or value.name == out.name):
+                if not isinstance(value, Value) or value not in dead or value not in self.names.of:
+                    continue
+                if value not in kept.values() and (not out.name or value.name == out.name):
                     kept.setdefault(place, value)
         free = dead - set(kept.values())
         return [
