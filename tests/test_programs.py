@@ -80,3 +80,17 @@ def test_float32_stays_float32():
             assert gradient.dtype == np.float32, name
             np.testing.assert_allclose(value, PROGRAMS[name](x.copy(), STEPS), rtol=2e-5)
             np.testing.assert_allclose(gradient, adcompile.grad(PROGRAMS[name])(POINT, STEPS), rtol=2e-4)
+
+
+def renamed_in_a_loop_that_may_not_run(x, n):
+    u = x.copy()
+    v = u
+    for _ in range(n):
+        u = u * 1.1
+    v[0] = x[1] * 3
+    return np.sum(u * u)
+
+
+def test_a_write_that_a_loop_could_hide_is_refused():
+    with pytest.raises(adcompile.UnsupportedAlias, match="decided at run time"):
+        adcompile.grad(renamed_in_a_loop_that_may_not_run)(POINT, STEPS)

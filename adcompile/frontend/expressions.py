@@ -140,10 +140,8 @@ def _binary(t: Tracer, node: ast.BinOp) -> Any:
 
 
 def _unary(t: Tracer, node: ast.UnaryOp) -> Any:
-    value = evaluate(t, node.operand)
+    value = condition(t, node.operand) if isinstance(node.op, ast.Not) else evaluate(t, node.operand)
     with t.locating(node):
-        if isinstance(node.op, ast.Not):
-            value = truth(t, value)
         return operate(t, OPERATORS[type(node.op)], value)
 
 
@@ -342,7 +340,7 @@ def _generate(t: Tracer, generators: list[ast.comprehension], emit: Callable[[],
     head, *rest = generators
     for item in static_items(t, evaluate(t, head.iter)):
         bind_target(t, head.target, item)
-        kept = [truth(t, evaluate(t, c)) for c in head.ifs]
+        kept = [condition(t, c) for c in head.ifs]
         if any(isinstance(k, Handle) for k in kept):
             raise StaticValueRequired("the condition of a comprehension must be known while tracing", t.loc)
         if all(kept):
@@ -372,32 +370,58 @@ def _joined(t: Tracer, node: ast.JoinedStr) -> str:
 def _conditional(t: Tracer, node: ast.IfExp) -> Any:
     from adcompile.frontend.merging import choose
 
-    condition = truth(t, evaluate(t, node.test))
-    if isinstance(condition, bool):
-        return evaluate(t, node.body if condition else node.orelse)
-    return choose(t, condition, lambda: evaluate(t, node.body), lambda: evaluate(t, node.orelse))
+    test = condition(t, node.test)
+    if isinstance(test, bool):
+        return evaluate(t, node.body if test else node.orelse)
+    return choose(t, test, lambda: evaluate(t, node.body), lambda: evaluate(t, node.orelse))
 
 
 def _boolean(t: Tracer, node: ast.BoolOp) -> Any:
-    """``and`` / ``or`` with short circuit: what the left side decides is not run."""
+    """``and`` / ``or`` as a value: one of the operands, as in Python; what the left side decides is not run."""
     from adcompile.frontend.merging import choose
 
+    value, test, remaining = _first(t, node)
+    if remaining is None:
+        return value
+    stops = isinstance(node.op, ast.Or)
+    if isinstance(test, bool):
+        return value if test == stops else evaluate(t, remaining)
+    decided, other = (lambda: t.read(value)), (lambda: evaluate(t, remaining))
+    return choose(t, test, decided, other) if stops else choose(t, test, other, decided)
+
+
+def condition(t: Tracer, node: ast.expr) -> Any:
+    """The truth of an expression where only that is asked for (``if``, ``while``, ``not``)."""
+    from adcompile.frontend.merging import choose
+
+    if not isinstance(node, ast.BoolOp):
+        return truth(t, evaluate(t, node))
+    with t.locating(node):
+        first, *rest = node.values
+        test = condition(t, first)
+        if not rest:
+            return test
+        remaining = _joined_rest(node, rest)
+        stops = isinstance(node.op, ast.Or)
+        if isinstance(test, bool):
+            return test if test == stops else condition(t, remaining)
+        decided, other = (lambda: t.op.handle(test.atom)), (lambda: _as_handle(t, condition(t, remaining)))
+        return choose(t, test, decided, other) if stops else choose(t, test, other, decided)
+
+
+def _first(t: Tracer, node: ast.BoolOp) -> tuple[Any, Any, ast.expr | None]:
+    """The first operand's value and truth, and the expression of the others."""
     first, *rest = node.values
     value = evaluate(t, first)
-    if not rest:
-        return value
-    condition = truth(t, value)
-    remaining = rest[0] if len(rest) == 1 else ast.copy_location(ast.BoolOp(node.op, rest), node)
-    stops = isinstance(node.op, ast.Or)
-    if isinstance(condition, bool):
-        return value if condition == stops else evaluate(t, remaining)
-    decided, other = (lambda: t.op.handle(condition.atom)), (lambda: _as_condition(t, evaluate(t, remaining)))
-    return choose(t, condition, decided, other) if stops else choose(t, condition, other, decided)
+    return value, truth(t, value), _joined_rest(node, rest) if rest else None
 
 
-def _as_condition(t: Tracer, value: Any) -> Any:
-    condition = truth(t, value)
-    return condition if isinstance(condition, Handle) else t.op.handle(t.op.atom(condition))
+def _joined_rest(node: ast.BoolOp, rest: list[ast.expr]) -> ast.expr:
+    return rest[0] if len(rest) == 1 else ast.copy_location(ast.BoolOp(node.op, rest), node)
+
+
+def _as_handle(t: Tracer, test: Any) -> Handle:
+    return test if isinstance(test, Handle) else t.op.handle(t.op.atom(test))
 
 
 def _call(t: Tracer, node: ast.Call) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 from adcompile.errors import AdcompileError, InvalidArgument, StaticValueRequired, UnsupportedAlias
 from adcompile.frontend.iteration import iteration
 from adcompile.frontend.merging import (
+    MAYBE_ALIAS,
     Fresh,
     Outcome,
     as_atom,
@@ -102,13 +103,13 @@ def rolled_for(t: Tracer, node: ast.For, source: Any) -> None:
 
 def rolled_while(t: Tracer, node: ast.While) -> None:
     """A ``while`` loop as one equation."""
-    from adcompile.frontend.expressions import evaluate, truth
+    from adcompile.frontend.expressions import condition, truth
     from adcompile.frontend.statements import execute_loop_body
 
     leave = getattr(node, "leave", None)
 
     def more() -> Handle:
-        test = lambda: t.op.handle(t.op.atom(truth(t, evaluate(t, node.test))))
+        test = lambda: t.op.handle(t.op.atom(condition(t, node.test)))
         if leave is None:
             return test()
         left = t.op.handle(t.op.atom(truth(t, t.lookup(f" {leave}"))))
@@ -334,6 +335,9 @@ def _leave(t: Tracer, carried: Carried, found: Pass, outs: Sequence[Value]) -> N
         if isinstance(before, Reference) and any(r.written for r in found.entered):
             before.root.stale, before.root.written = WRITTEN, True
         value = t.wrap(t.op.handle(out))
+        if isinstance(before, Reference) and isinstance(value, Reference) and t.holders(before) > 1:
+            # the loop may not have run: then the name still stands for the array that others see
+            value.frozen = before.root.frozen = MAYBE_ALIAS
         _put(t, place, value)
         t.name_after(value, place[0].split()[0])
     carried_names = {name for name, _ in carried.names}

@@ -11,6 +11,7 @@ from adcompile.errors import AdcompileError, InvalidArgument, UnsupportedSyntax
 from adcompile.frontend.expressions import (
     OPERATORS,
     closure,
+    condition,
     evaluate,
     get_item,
     index_value,
@@ -220,16 +221,16 @@ def _import(t: Tracer, node: ast.Import | ast.ImportFrom) -> None:
 
 
 def _if(t: Tracer, node: ast.If) -> Any:
-    condition = truth(t, evaluate(t, node.test))
-    if isinstance(condition, bool):
-        return execute(t, node.body if condition else node.orelse)
+    test = condition(t, node.test)
+    if isinstance(test, bool):
+        return execute(t, node.body if test else node.orelse)
     if isinstance(node.body[-1], ast.Raise) and not contains(node.body, (ast.Return,)):
         name, message = _exception(t, node.body[-1])
-        _require(t, t.op.logical_not(condition), name, message)
+        _require(t, t.op.logical_not(test), name, message)
         return execute(t, node.orelse)
     if contains([node], (ast.Return,)):
-        return _if_returning(t, node, condition)
-    choose(t, condition, lambda: execute(t, node.body), lambda: execute(t, node.orelse))
+        return _if_returning(t, node, test)
+    choose(t, test, lambda: execute(t, node.body), lambda: execute(t, node.orelse))
     return None
 
 
@@ -362,9 +363,9 @@ def _jump(t: Tracer, node: ast.Break | ast.Continue) -> Any:
 
 
 def _assert(t: Tracer, node: ast.Assert) -> None:
-    condition = truth(t, evaluate(t, node.test))
+    test = condition(t, node.test)
     message = "" if node.msg is None else evaluate(t, node.msg)
-    _require(t, condition, "AssertionError", message)
+    _require(t, test, "AssertionError", message)
 
 
 def _require(t: Tracer, condition: Any, error: str, message: Any) -> None:

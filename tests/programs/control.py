@@ -287,3 +287,7 @@ def rebound_in_branch(x, n):
         if not i > 0:
             u = np.sin(u * 2)
     return np.sum(u * x)
+
+
+def operands_of_and_or(x, n):
+    return (x[0] and x[1]) * x[2] + (x[3] or x[4]) + (0.0 * x[5] or x[1])
