@@ -16,7 +16,7 @@ from adcompile.errors import AdcompileError, InvalidArgument, MissingRule, Stati
 from adcompile.frontend.expressions import is_sequence, made_list, static_items, view
 from adcompile.frontend.resolve import Scope, define, plain_function, unwrap
 from adcompile.frontend.tracer import MAX_DEPTH, Frame, Tracer
-from adcompile.frontend.values import Closure, Method, Range, Reference, has_dynamic, is_dynamic
+from adcompile.frontend.values import Closure, ListValue, Method, Range, Reference, has_dynamic, is_dynamic
 from adcompile.frontend.views import Frozen, Reshaped, Transposed
 from adcompile.primitives import VIEWS, Handle, find
 from adcompile.primitives.subscripts import resolve_subscript
@@ -40,7 +40,7 @@ def call(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping[str, A
     if isinstance(function, functools.partial):
         return call(t, function.func, [*function.args, *args], {**function.keywords, **keywords})
     if isinstance(function, types.MethodType):
-        return call(t, function.__func__, [function.__self__, *args], keywords)
+        return call(t, function.__func__, [_owner(t, function), *args], keywords)
     if hasattr(function, INLINE):
         return getattr(function, INLINE)(t, args, keywords)
     if getattr(function, "__name__", "") == "prange":
@@ -54,6 +54,14 @@ def call(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping[str, A
     if rule is not None:
         return _call_rule(t, function, rule, args, keywords)
     return _call_other(t, function, args, keywords)
+
+
+def _owner(t: Tracer, method: types.MethodType) -> Any:
+    """The object of a bound method; the arrays of one from outside become parameters."""
+    owner = method.__self__
+    if not any(isinstance(leaf, np.ndarray) for leaf in flatten(owner)[0]):
+        return owner
+    return t.lift(owner, lambda: method.__self__, method.__name__, owner)
 
 
 def _hashable(function: Any) -> bool:
@@ -112,7 +120,9 @@ _MUTATORS = {"append", "extend", "insert", "pop", "remove", "clear", "update", "
 
 
 def _require_own(t: Tracer, container: Any) -> None:
-    born = getattr(container, "born", 0)
+    born = container.born if isinstance(container, ListValue) else t.dicts.get(id(container))
+    if born is None:
+        raise StaticValueRequired("a list or dict from outside the function is changed", t.loc, "Make a new one.")
     if born != t.regions[-1].serial:
         raise StaticValueRequired(
             "a list or dict made outside changes in a loop or branch known only at run time", t.loc, "Fill an array."
@@ -175,7 +185,7 @@ def _run_rule(t: Tracer, rule: Any, args: Sequence[Any], keywords: Mapping[str, 
 
 
 def _reads(t: Tracer, values: Sequence[Any]) -> list[Any]:
-    return [t.read(v) if is_dynamic(v) else map_leaves(t.read, v) if isinstance(v, tuple | list) else v for v in values]
+    return [map_leaves(t.read, value) if has_dynamic(value) else value for value in values]
 
 
 def _clean(text: str) -> str:
@@ -215,10 +225,14 @@ def _call_method(t: Tracer, method: Method, args: Sequence[Any], keywords: Mappi
 def call_function(t: Tracer, function: types.FunctionType, args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
     """Trace a Python function in place of its call."""
     function = plain_function(function, t.loc)
-    definition = define(function.__code__)
-    defaults = function.__defaults__ or ()
-    frame = Frame(definition, Scope(function))
-    return run(t, frame, args, keywords, defaults, function.__kwdefaults__ or {})
+    t.depend(function.__code__, lambda: function.__code__, "__code__", function)
+    frame = Frame(define(function.__code__), Scope(function))
+    defaults, more = function.__defaults__ or (), function.__kwdefaults__ or {}
+    if defaults:
+        defaults = t.lift(defaults, lambda: function.__defaults__ or (), "__defaults__", function)
+    if more:
+        more = t.lift(more, lambda: function.__kwdefaults__ or {}, "__kwdefaults__", function)
+    return run(t, frame, args, keywords, defaults, more)
 
 
 def call_closure(t: Tracer, closure: Closure, args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:

@@ -216,8 +216,16 @@ def static_items(t: Tracer, value: Any) -> list[Any]:
     )
 
 
-def _dict(t: Tracer, node: ast.Dict) -> Any:
+def made_dict(t: Tracer) -> dict[Any, Any]:
+    """An empty dict born in the current region."""
     made: dict[Any, Any] = {}
+    t.held.append(made)
+    t.dicts[id(made)] = t.regions[-1].serial
+    return made
+
+
+def _dict(t: Tracer, node: ast.Dict) -> Any:
+    made = made_dict(t)
     for key, value in zip(node.keys, node.values, strict=True):
         if key is None:
             made.update(evaluate(t, value))
@@ -249,7 +257,8 @@ def attribute(t: Tracer, value: Any, name: str) -> Any:
     if isinstance(value, types.ModuleType) and value.__name__.split(".")[0] in ("numpy", "math", "scipy"):
         return found
     if isinstance(value, types.ModuleType) or not _is_traced_container(value):
-        return t.lift(found, lambda: getattr(value, name), f"{getattr(value, '__name__', type(value).__name__)}:{name}")
+        owner = getattr(value, "__name__", type(value).__name__)
+        return t.lift(found, lambda: getattr(value, name), f"{owner}:{name}", value)
     return found
 
 
@@ -328,7 +337,7 @@ def _comprehension(t: Tracer, node: ast.ListComp | ast.GeneratorExp) -> Any:
 
 
 def _dict_comprehension(t: Tracer, node: ast.DictComp) -> Any:
-    made: dict[Any, Any] = {}
+    made = made_dict(t)
     _generate(t, node.generators, lambda: made.__setitem__(evaluate(t, node.key), evaluate(t, node.value)))
     return made
 

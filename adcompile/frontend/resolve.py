@@ -160,7 +160,8 @@ class _Same:
         return id(self.held)
 
 
-_FIXED = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, np.ufunc, type, bool, int, float, str)
+_CODE = (types.CodeType, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, np.ufunc, type)
+_FIXED = (*_CODE, bool, int, float, str)
 """Classes whose objects mean the same to a trace as long as they are the same object."""
 
 
@@ -187,6 +188,8 @@ def fingerprint(value: Any) -> Any:
         return ("array", value.dtype.str, tuple(1 if n == 1 else 0 for n in value.shape))
     if isinstance(value, bool | int | float | str | np.generic):
         return (type(value), repr(value))
+    if isinstance(value, set | frozenset):
+        return (type(value), frozenset(map(fingerprint, value)))
     leaves, structure = flatten(value)
     if structure.kind is None:
         return _Same(value)

@@ -25,7 +25,7 @@ from adcompile.frontend.merging import choose, explore, merge
 from adcompile.frontend.tracer import Tracer
 from adcompile.frontend.values import Closure, Range, Reference, contains, has_dynamic, is_array
 from adcompile.primitives import Handle
-from adcompile.primitives.indexing import FULL
+from adcompile.primitives.indexing import FULL, index_shape
 from adcompile.primitives.subscripts import resolve_subscript
 
 
@@ -137,7 +137,18 @@ def write_elements(t: Tracer, array: Reference, key: Any, value: Any) -> None:
             t.op.check_same(t.op.size(handle, axis), t.op.size(given, axis), "could not broadcast input array")
         t.write(array, t.op.cast(given, dtype=handle.type.dtype))
         return
+    _check_fit(t, handle, given, spec, args)
     t.write(array, t.op("store", handle, given, *args, spec=tuple(spec)))
+
+
+def _check_fit(t: Tracer, array: Handle, value: Handle, spec: Any, args: Any) -> None:
+    """Sizes of what is stored must be those of where, or known to be 1."""
+    places = tuple(t.op.handle(t.op.atom(a)) for a in args)
+    there = index_shape(t.op, (array, *places), {"spec": tuple(spec)})
+    for back in range(1, min(value.rank, len(there)) + 1):
+        if value.type.dims[-back] != 1:
+            size = t.op.size(value, value.rank - back)
+            t.op.check_same(there[-back], size, "could not broadcast input array")
 
 
 # -- rules ------------------------------------------------------------------------------------------------------

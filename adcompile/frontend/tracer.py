@@ -23,7 +23,7 @@ from adcompile.ir.builder import Builder
 from adcompile.ir.types import DTYPES, Dim, Scalar, Type
 from adcompile.primitives import Emitter, Handle
 from adcompile.source import SourceLoc
-from adcompile.tree import flatten, unflatten
+from adcompile.tree import flatten, map_leaves, unflatten
 
 MAX_DEPTH = 50
 
@@ -70,7 +70,8 @@ class Tracer:
         self.captures: dict[int, Capture] = {}
         self.captured: dict[int, Any] = {}
         self.held: list[Any] = []
-        self.dependencies: dict[str, Dependency] = {}
+        self.dependencies: dict[tuple[int, str], Dependency] = {}
+        self.dicts: dict[int, int] = {}
 
     # -- where we are -----------------------------------------------------------------------------------------
 
@@ -120,8 +121,8 @@ class Tracer:
         if isinstance(value, Handle):
             value = self.op.handle(value.atom)
             return Reference(value, self.regions[-1].serial) if isinstance(value.type, Array) else value
-        if isinstance(value, tuple):
-            return tuple(map(self.wrap, value))
+        if isinstance(value, tuple | list | dict) or hasattr(value, "__dataclass_fields__"):
+            return map_leaves(lambda leaf: self.wrap(leaf) if isinstance(leaf, Handle) else leaf, value)
         return value
 
     def read(self, value: Any) -> Any:
@@ -170,14 +171,19 @@ class Tracer:
 
     # -- values from outside ----------------------------------------------------------------------------------
 
-    def lift(self, value: Any, get: Callable[[], Any], label: str) -> Any:
+    def depend(self, value: Any, get: Callable[[], Any], label: str, holder: Any) -> None:
+        """Note that the program depends on what ``holder`` (a scope, a cell, an object) has under a name."""
+        key = (id(holder), label)
+        if key not in self.dependencies:
+            self.held.append(holder)
+            self.dependencies[key] = Dependency(label, get, value, fingerprint(value))
+
+    def lift(self, value: Any, get: Callable[[], Any], label: str, holder: Any) -> Any:
         """A value from outside as the traced program sees it: arrays become parameters, the rest is known."""
         leaves, structure = flatten(value)
+        self.depend(value, get, label, holder)
         if not any(isinstance(leaf, np.ndarray) for leaf in leaves):
-            if label not in self.dependencies:
-                self.dependencies[label] = Dependency(label, get, value, fingerprint(value))
             return value
-        self.dependencies.setdefault(label, Dependency(label, get, value, fingerprint(value)))
         lifted = [
             self._capture(leaf, lambda k=k: flatten(get())[0][k], f"{label}.{k}" if structure.kind else label)
             if isinstance(leaf, np.ndarray)
@@ -194,6 +200,9 @@ class Tracer:
             self.captures[id(array)] = capture
             self.captured[id(array)] = Reference(handle, 0) if handle.rank else handle
             self.held.append(array)
+        else:
+            first = self.captures[id(array)]
+            self.depend(True, lambda: first.get() is get(), f"{label} is {first.label}", array)
         return self.captured[id(array)]
 
     # -- names ------------------------------------------------------------------------------------------------
@@ -218,8 +227,9 @@ class Tracer:
             value = get()
         except (KeyError, ValueError):
             raise InvalidArgument(f"name {name!r} is not defined", self.loc, "Define it before the call.") from None
-        space = scope.function.__qualname__ if name in scope.cells else scope.function.__module__
-        return self.lift(value, get, f"{space}:{name}")
+        if name in scope.cells:
+            return self.lift(value, get, f"{scope.function.__qualname__}:{name}", scope.cells[name])
+        return self.lift(value, get, f"{scope.function.__module__}:{name}", scope.function.__globals__)
 
     def assign(self, name: str, value: Any) -> None:
         """Bind a name in the innermost frame; a number computed without a name of its own gets it."""
