@@ -91,10 +91,10 @@ class Transform:
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         """Compile for the types of the arguments, unless that was done before, and run."""
         fast = self.fast
-        if fast is not None and not keywords:
+        if fast is not None and not keywords and not fast.stale():
             flat = args if fast.flatten is None else fast.flatten(args)
             found = NotImplemented if flat is None else fast.run(*flat)
-            if found is not NotImplemented and not fast.stale():
+            if found is not NotImplemented:
                 return fast.rebuild(found)
         return self.apply(args, keywords, ())
 

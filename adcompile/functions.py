@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -172,6 +172,7 @@ def vjp(f: Any, *primals: Any, **options: Any) -> tuple[Any, Callable[[Any], tup
     """
     out = _cached(Primal("value"), f, options)(*primals)
     back = _cached(Pullback(), f, options)
+    primals = map_leaves(lambda leaf: leaf.copy() if isinstance(leaf, np.ndarray) else leaf, primals)
 
     def pullback(out_bar: Any) -> tuple[Any, ...]:
         return back.apply(primals, {}, _seeds(out, out_bar))[1]
@@ -179,14 +180,19 @@ def vjp(f: Any, *primals: Any, **options: Any) -> tuple[Any, Callable[[Any], tup
     return out, pullback
 
 
-@functools.lru_cache(maxsize=512)
-def _cached_transform(mode: Mode, f: Any, options: tuple) -> Transform:
-    return Transform(f, mode, Options(**dict(options)))
+_TRANSFORMS: OrderedDict[tuple, Transform] = OrderedDict()
+"""The transforms behind jvp and vjp, by mode, options and the identity of the function; each holds its programs."""
+_MOST_TRANSFORMS = 512
 
 
 def _cached(mode: Mode, f: Any, options: dict[str, Any]) -> Transform:
-    """The transform of a function, the same object for the same function: it holds the compiled programs."""
-    return _cached_transform(mode, f, tuple(sorted(options.items())))
+    """The transform of a function, the same object for the same function."""
+    key = (mode, id(f), tuple(sorted(options.items())))
+    if key not in _TRANSFORMS:
+        _TRANSFORMS[key] = Transform(f, mode, Options(**options))
+        while len(_TRANSFORMS) > _MOST_TRANSFORMS:
+            _TRANSFORMS.popitem(last=False)
+    return _TRANSFORMS[key]
 
 
 def _seeds(like: Any, given: Any) -> list[Any]:

@@ -18,7 +18,7 @@ from adcompile.frontend.resolve import Scope, define, plain_function, unwrap
 from adcompile.frontend.tracer import MAX_DEPTH, Frame, Tracer
 from adcompile.frontend.values import Closure, ListValue, Method, Range, Reference, has_dynamic, is_dynamic
 from adcompile.frontend.views import Frozen, Reshaped, Transposed
-from adcompile.primitives import VIEWS, Handle, find
+from adcompile.primitives import ATTRIBUTES, METHODS, VIEWS, Handle, find
 from adcompile.primitives.subscripts import resolve_subscript
 from adcompile.tree import flatten, map_leaves, unflatten
 
@@ -40,7 +40,7 @@ def call(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping[str, A
     if isinstance(function, functools.partial):
         return call(t, function.func, [*function.args, *args], {**function.keywords, **keywords})
     if isinstance(function, types.MethodType):
-        return call(t, function.__func__, [_owner(t, function), *args], keywords)
+        return call(t, function.__func__, [_receiver(t, function.__self__), *args], keywords)
     if hasattr(function, INLINE):
         return getattr(function, INLINE)(t, args, keywords)
     if getattr(function, "__name__", "") == "prange":
@@ -56,12 +56,9 @@ def call(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping[str, A
     return _call_other(t, function, args, keywords)
 
 
-def _owner(t: Tracer, method: types.MethodType) -> Any:
-    """The object of a bound method; the arrays of one from outside become parameters."""
-    owner = method.__self__
-    if not any(isinstance(leaf, np.ndarray) for leaf in flatten(owner)[0]):
-        return owner
-    return t.lift(owner, lambda: method.__self__, method.__name__, owner)
+def _receiver(t: Tracer, owner: Any) -> Any:
+    """The object of a method; one from outside is watched, and its arrays become parameters."""
+    return owner if has_dynamic(owner) else t.lift(owner, lambda: owner, type(owner).__name__, owner)
 
 
 def _hashable(function: Any) -> bool:
@@ -87,7 +84,7 @@ def _call_other(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping
     module = getattr(function, "__module__", "") or ""
     call_method = type(function).__dict__.get("__call__")
     if isinstance(call_method, types.FunctionType):
-        return call_function(t, call_method, [function, *args], keywords)
+        return call_function(t, call_method, [_receiver(t, function), *args], keywords)
     raise MissingRule(
         f"{module}{'.' if module else ''}{name} is not a supported function",
         t.loc,
@@ -367,9 +364,18 @@ def _getattr(t: Tracer, value: Any, name: str, *default: Any) -> Any:
     try:
         return attribute(t, value, name)
     except InvalidArgument:
-        if default:
-            return default[0]
-        raise
+        if not default:
+            raise
+        t.depend(False, lambda: hasattr(value, name), f"hasattr {name}", value)
+        return default[0]
+
+
+def _hasattr(t: Tracer, value: Any, name: str) -> bool:
+    if is_dynamic(value):
+        return name in ATTRIBUTES or name in METHODS
+    found = hasattr(value, name)
+    t.depend(found, lambda: hasattr(value, name), f"hasattr {name}", value)
+    return found
 
 
 def _map(t: Tracer, function: Any, *iterables: Any) -> list:
@@ -401,6 +407,7 @@ _SPECIAL: dict[Any, Any] = {
     reversed: _reversed,
     isinstance: _isinstance,
     getattr: _getattr,
+    hasattr: _hasattr,
     map: _map,
     zip: _zip,
     enumerate: _enumerate,

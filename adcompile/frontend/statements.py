@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,7 +24,7 @@ from adcompile.frontend.leaving import without_jumps
 from adcompile.frontend.loops import rolled_for, rolled_while, unrollable
 from adcompile.frontend.merging import choose, explore, merge
 from adcompile.frontend.tracer import Tracer
-from adcompile.frontend.values import Closure, Range, Reference, contains, has_dynamic, is_array
+from adcompile.frontend.values import PENDING, Closure, Range, Reference, contains, has_dynamic, is_array
 from adcompile.primitives import Handle
 from adcompile.primitives.indexing import FULL, index_shape
 from adcompile.primitives.subscripts import resolve_subscript
@@ -235,11 +236,12 @@ def _if(t: Tracer, node: ast.If) -> Any:
     test = condition(t, node.test)
     if isinstance(test, bool):
         return execute(t, node.body if test else node.orelse)
-    if isinstance(node.body[-1], ast.Raise) and not contains(node.body, (ast.Return,)):
-        name, message = _exception(t, node.body[-1])
-        _require(t, t.op.logical_not(test), name, message)
-        return execute(t, node.orelse)
-    if contains([node], (ast.Return,)):
+    for raising, other, holds in ((node.body, node.orelse, False), (node.orelse, node.body, True)):
+        if raising and isinstance(raising[-1], ast.Raise) and not contains(raising, (ast.Return,)):
+            _require(t, test if holds else t.op.logical_not(test), *_exception(t, raising[-1]))
+            return execute(t, other)
+    in_loop = any(rest is None for rest in t.frame.rest)
+    if contains([node], (ast.Return,)) or (contains([node], (ast.Raise,)) and not in_loop):
         return _if_returning(t, node, test)
     choose(t, test, lambda: execute(t, node.body), lambda: execute(t, node.orelse))
     return None
@@ -387,10 +389,13 @@ def _require(t: Tracer, condition: Any, error: str, message: Any) -> None:
         t.op("check_true", t.op.atom(False), error=error, message=str(message))
 
 
-def _raise(t: Tracer, node: ast.Raise) -> None:
-    """A raise that the program reaches unconditionally; under a condition, `_if` makes it a check."""
+def _raise(t: Tracer, node: ast.Raise) -> Return:
+    """A raise ends the function here: at once where nothing but known values led here, else when the program does."""
     name, message = _exception(t, node)
+    if len(t.regions) == 1:
+        raise getattr(builtins, name)(message)
     _require(t, False, name, message)
+    return Return(PENDING)
 
 
 def _exception(t: Tracer, node: ast.Raise) -> tuple[str, Any]:

@@ -260,6 +260,10 @@ def dims_of(shape: Sequence[int]) -> tuple[Dim, ...]:
 
 def type_of(value: Any) -> Type:
     """The type of an argument or captured value."""
+    if isinstance(value, np.matrix | np.ma.MaskedArray):
+        raise UnsupportedDtype(
+            f"a {type(value).__name__} has an arithmetic of its own", remedy="Pass np.asarray(x), or x.filled(value)."
+        )
     if isinstance(value, np.ndarray | np.generic):
         name = value.dtype.name
         if name not in DTYPES:

@@ -46,6 +46,11 @@ def apply(context: Context, name: str, args: Sequence[Handle], result: Scalar, a
         divisor = operands[1].atom
         if not (isinstance(divisor, Const) and divisor.value):
             context.op.check_nonzero(divisor)
+    if name == "pow" and "int" in result.dtype:
+        exponent = operands[1].atom
+        if not (isinstance(exponent, Const) and exponent.value >= 0):
+            words = "Integers to negative integer powers are not allowed."
+            context.op("check_true", operands[1] >= 0, error="ValueError", message=words)
     special = _SPECIAL.get(name)
     found = special(context, operands, result) if special else None
     return context.op(name, *operands, types=(result,), **attrs) if found is None else found

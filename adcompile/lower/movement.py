@@ -27,6 +27,10 @@ def mapped_view(x: Delayed, type: Type, sizes: Sequence[Index], at: Any, **optio
 def full(context: Context, eqn: Eqn, value: Handle, *sizes: Handle) -> Delayed:
     """One scalar everywhere."""
     known = tuple(map(as_index, sizes))
+    for size in known:
+        if not context.indices.at_least(size, 0):
+            words = "negative dimensions are not allowed"
+            context.op("check_true", context.op.handle(context.op.atom(size)) >= 0, error="ValueError", message=words)
     return Delayed(sized(eqn.outs[0].type, known), known, lambda at: value)
 
 
