@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from adcompile.errors import AdcompileError, InvalidArgument, MissingRule, StaticValueRequired, UnsupportedSyntax
-from adcompile.frontend.expressions import is_sequence, made_list, static_items, view
+from adcompile.errors import AdcompileError, InvalidArgument, MissingRule, UnsupportedSyntax
+from adcompile.frontend.expressions import is_sequence, made_list, require_own, static_items, view
 from adcompile.frontend.resolve import Scope, define, plain_function, unwrap
 from adcompile.frontend.tracer import MAX_DEPTH, Frame, Tracer
-from adcompile.frontend.values import Closure, ListValue, Method, Range, Reference, has_dynamic, is_dynamic
+from adcompile.frontend.values import Closure, Method, Range, Reference, has_dynamic, is_dynamic
 from adcompile.frontend.views import Frozen, Reshaped, Transposed
 from adcompile.primitives import ATTRIBUTES, METHODS, VIEWS, Handle, find
 from adcompile.primitives.subscripts import resolve_subscript
@@ -76,7 +76,7 @@ def _call_other(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping
         return call_function(t, unwrap(function), args, keywords)
     receiver = getattr(function, "__self__", None)
     if isinstance(receiver, list | dict) and getattr(function, "__name__", "") in _MUTATORS:
-        _require_own(t, receiver)
+        require_own(t, receiver)
         return function(*args, **keywords)
     if not has_dynamic(list(args)) and not has_dynamic(dict(keywords)):
         return _call_known(t, function, args, keywords)
@@ -114,16 +114,6 @@ def _call_known(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping
 
 _EFFECTS = {"print", "open", "input", "exec", "eval", "setattr", "delattr", "globals", "locals", "vars", "seed"}
 _MUTATORS = {"append", "extend", "insert", "pop", "remove", "clear", "update", "setdefault", "reverse", "sort"}
-
-
-def _require_own(t: Tracer, container: Any) -> None:
-    born = container.born if isinstance(container, ListValue) else t.dicts.get(id(container))
-    if born is None:
-        raise StaticValueRequired("a list or dict from outside the function is changed", t.loc, "Make a new one.")
-    if born != t.regions[-1].serial:
-        raise StaticValueRequired(
-            "a list or dict made outside changes in a loop or branch known only at run time", t.loc, "Fill an array."
-        )
 
 
 # -- primitives and NumPy ---------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import operator
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -86,14 +86,13 @@ def _operand(t: Tracer, value: Any) -> Any:
 def operate(t: Tracer, function: Any, *operands: Any) -> Any:
     """Apply a Python operator: at once to known values, else as an equation."""
     if not any(map(has_dynamic, operands)):
-        if function is operator.add and any(isinstance(o, list) for o in operands):
-            return made_list(t, operands[0] + operands[1])
         try:
-            return function(*operands)
+            known = function(*operands)
+            return made_list(t, known) if isinstance(known, list) else known
         except (TypeError, ValueError, ArithmeticError) as error:
             raise InvalidArgument(str(error), t.loc) from error
-    if function is operator.add and all(isinstance(o, tuple | list) for o in operands):
-        joined = operands[0] + operands[1]
+    if _joins(function, operands):
+        joined = function(*operands)
         return made_list(t, joined) if isinstance(joined, list) else joined
     rule = find(function)
     if rule is None:
@@ -101,11 +100,30 @@ def operate(t: Tracer, function: Any, *operands: Any) -> Any:
     return t.wrap(rule(t.op, *(_operand(t, o) for o in operands)))
 
 
+def _joins(function: Any, operands: Sequence[Any]) -> bool:
+    """Whether an operator on containers makes a longer one: a sum of two, or a multiple."""
+    containers = [o for o in operands if isinstance(o, tuple | list)]
+    if function is operator.mul:
+        return len(containers) == 1 and any(isinstance(o, int) for o in operands)
+    return function is operator.add and len(containers) == 2
+
+
 def made_list(t: Tracer, items: Any) -> ListValue:
     """A list born in the current region."""
     made = ListValue(items)
     made.born = t.regions[-1].serial
     return made
+
+
+def require_own(t: Tracer, container: Any) -> None:
+    """Refuse to change a list or dict that was not made in the region that is being traced."""
+    born = container.born if isinstance(container, ListValue) else t.dicts.get(id(container))
+    if born is None:
+        raise StaticValueRequired("a list or dict from outside the function is changed", t.loc, "Make a new one.")
+    if born != t.regions[-1].serial:
+        raise StaticValueRequired(
+            "a list or dict made outside changes in a loop or branch known only at run time", t.loc, "Fill an array."
+        )
 
 
 def truth(t: Tracer, value: Any) -> Any:

@@ -60,6 +60,7 @@ class Pass:
     params: tuple[Value, ...]
     outcome: Outcome
     entered: list[Reference]
+    looked_at: set[Reference]
     condition: Block | None = None
 
 
@@ -165,7 +166,7 @@ def _params(t: Tracer, carried: Carried) -> tuple[Value, ...]:
     names = []
     for (name, k), type in carried.names.items():
         single = flatten(t.frame.locals[name])[1].kind is None
-        names.append(Value(type, name.split()[0] if single else f"{name}_{k}"))
+        names.append(Value(type, name.split()[0] + ("" if single else f"_{k}")))
     return (*names, *(Value(type, _array_name(r)) for r, type in carried.arrays.items()))
 
 
@@ -178,18 +179,23 @@ def _trace_pass(
     condition = _trace_condition(t, carried, test) if test is not None else None
     saved = dict(t.frame.locals)
     entered: list[Reference] = []
+    starts = _starts(t, carried)
+    looked_at: set[Reference] = set()
+    earlier, t.looked_at = t.looked_at, set()
 
     def run() -> None:
-        for k, init in enumerate(_starts(t, carried)):
+        for k, init in enumerate(starts):
             if isinstance(init.type, Array) and k not in carried.resized:
                 t.op.builder.shapes[params[k]] = init
         entered.extend(_enter(t, carried, params))
         body(t.op.handle(index) if index is not None else None)  # type: ignore[arg-type]
+        looked_at.update(t.looked_at)
 
     outcome = explore(t, run)
     t.frame.locals.clear()
     t.frame.locals.update(saved)
-    return Pass(outcome.region, index, params, outcome, entered, condition)
+    t.looked_at |= earlier
+    return Pass(outcome.region, index, params, outcome, entered, looked_at, condition)
 
 
 def _array_name(reference: Reference) -> str:
@@ -316,7 +322,8 @@ def _refuse_aliases(t: Tracer, carried: Carried, found: Pass) -> None:
     met = bool(written & {*before, *roots})
     if any(reference.written for reference in found.entered):
         older = any(root.born < found.block.serial for root in roots)
-        met = met or older or len(set(before)) < len(before) or len(set(roots)) < len(roots)
+        twice = len(set(before)) < len(before) or len(set(roots)) < len(roots)
+        met = met or older or twice or bool(found.looked_at & set(before))
     if met:
         raise UnsupportedAlias(
             "two names of this loop may stand for one array, which the loop writes", t.loc, "Copy one (a.copy())."

@@ -17,6 +17,7 @@ from adcompile.frontend.expressions import (
     get_item,
     index_value,
     operate,
+    require_own,
     static_items,
     truth,
 )
@@ -116,9 +117,7 @@ def set_item(t: Tracer, container: Any, key: Any, value: Any) -> None:
     if isinstance(container, Reference):
         write_elements(t, container, key, value)
     elif isinstance(container, list | dict) and not has_dynamic(key):
-        from adcompile.frontend.calls import _require_own
-
-        _require_own(t, container)
+        require_own(t, container)
         container[key] = value
     else:
         raise InvalidArgument("only arrays, lists and dicts can be assigned to by index", t.loc, "Make it an array.")
@@ -168,25 +167,26 @@ def _annotated(t: Tracer, node: ast.AnnAssign) -> None:
 
 
 def _augmented(t: Tracer, node: ast.AugAssign) -> None:
-    """``x += y``: in place on arrays, a new value for numbers."""
+    """``x += y``: in place on arrays and lists, a new value for numbers; the target is read first, as in Python."""
     function = OPERATORS[type(node.op)]
-    value = evaluate(t, node.value)
+    container = key = None
     if isinstance(node.target, ast.Subscript):
         container = evaluate(t, node.target.value)
         key = index_value(t, node.target.slice)
         with t.locating(node):
             old = get_item(t, container, key)
-            new = operate(t, function, old, value)
-            if isinstance(old, Reference) and not isinstance(container, Reference):
-                write_elements(t, old, Ellipsis, new)
-            else:
-                set_item(t, container, key, new)
-        return
-    old = evaluate(t, _loaded(node.target))
+    else:
+        old = evaluate(t, _loaded(node.target))
+    value = evaluate(t, node.value)
     with t.locating(node):
         new = operate(t, function, old, value)
-        if isinstance(old, Reference):
+        if isinstance(old, list) and isinstance(new, list):
+            require_own(t, old)
+            old[:] = new
+        elif isinstance(old, Reference) and not isinstance(container, Reference):
             write_elements(t, old, Ellipsis, new)
+        elif container is not None:
+            set_item(t, container, key, new)
         else:
             bind_target(t, node.target, new)
 

@@ -72,6 +72,7 @@ class Tracer:
         self.held: list[Any] = []
         self.dependencies: dict[tuple[int, str], Dependency] = {}
         self.dicts: dict[int, int] = {}
+        self.looked_at: set[Reference] = set()
 
     # -- where we are -----------------------------------------------------------------------------------------
 
@@ -140,6 +141,7 @@ class Tracer:
             raise UnsupportedAlias(reference.stale, self.loc, "Copy the array first (a.copy()).")
         if reference.base is None:
             assert reference.version is not None
+            self.looked_at.add(reference)
             return reference.version
         return reference.subscript.read(self.op, self.read(reference.base))
 

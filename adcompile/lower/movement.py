@@ -132,8 +132,9 @@ def _check_count(context: Context, old: Sequence[Index], new: Sequence[Index]) -
     for size in old:
         found = next((k for k, other in enumerate(rest) if indices.equal(size, other)), None)
         unmatched.append(size) if found is None else rest.pop(found)
-    if unmatched or rest:
-        before, after = (functools.reduce(indices.mul, sizes, 1) for sizes in (unmatched, rest))
+    before, after = (functools.reduce(indices.mul, sizes, 1) for sizes in (unmatched, rest))
+    if not indices.equal(before, after):
+        before, after = (functools.reduce(indices.mul, sizes, 1) for sizes in (old, new))
         indices.check_same(before, after, "cannot reshape: the number of elements differs")
 
 

@@ -15,16 +15,18 @@ class Program:
 
     Attributes
     ----------
-    args : positional arguments from a random generator; keywords: the same, by name.
+    args : positional arguments from a random generator.
+    argnums : the arguments to differentiate with respect to, of a program that returns one float; else None.
     tags : ``float32`` (looser tolerances), ``writes`` (writes into its arguments), ``once`` (no second derivative),
         ``transforms`` (the function calls transforms, so that CPython's result is compiled code's too),
-        ``rounded`` (sums in another order than NumPy).
+        ``rounded`` (sums in another order than NumPy), ``numba`` (run on that backend too).
     """
 
     name: str
     function: Callable[..., Any]
     args: Callable[[np.random.Generator], tuple[Any, ...]]
     tags: frozenset[str] = frozenset()
+    argnums: int | tuple[int, ...] | None = None
 
     def arguments(self, seed: int = 0) -> tuple[Any, ...]:
         """The arguments of a seed: the same at every call."""
@@ -44,11 +46,27 @@ def program(args: Callable[[np.random.Generator], tuple[Any, ...]], *tags: str):
     return enter
 
 
-def add(name: str, function: Any, args: Callable[[np.random.Generator], tuple[Any, ...]], *tags: str) -> None:
+def add(
+    name: str,
+    function: Any,
+    args: Callable[[np.random.Generator], tuple[Any, ...]],
+    *tags: str,
+    argnums: int | tuple[int, ...] | None = None,
+) -> None:
     """Enter a callable that is no plain ``def`` (a lambda, a partial, a bound method)."""
     if any(p.name == name for p in PROGRAMS):
         raise ValueError(f"two corpus programs are called {name}")
-    PROGRAMS.append(Program(name, function, args, frozenset(tags)))
+    PROGRAMS.append(Program(name, function, args, frozenset(tags), argnums))
+
+
+def scalar(args: Callable[[np.random.Generator], tuple[Any, ...]], argnums: int | tuple[int, ...] = 0, *tags: str):
+    """Enter the decorated function, which returns one float, with the arguments to differentiate it by."""
+
+    def enter(function: Any) -> Any:
+        add(function.__name__, function, args, *tags, argnums=argnums)
+        return function
+
+    return enter
 
 
 def vector(n: int = 5):
