@@ -30,18 +30,21 @@ def loop_shape(builder: Builder, eqn: Eqn, out: Value) -> Atom | None:
     body = eqn.regions[-1]
     place = eqn.outs.index(out)
     inits, params = eqn.args[lead:], body.params[first:]
-    kept = builder.remembered(eqn, lambda: keeping_shape(builder, inits, params, body))
+    home = builder.home(out)
+    kept = home.remembered(eqn, lambda: keeping_shape(home, inits, params, body))
     return eqn.args[lead + place] if place in kept else None
 
 
 def branch_sizes(builder: Builder, eqn: Eqn, out: Value) -> list[Atom] | None:
     """The sizes of a result of an ``if``, where both branches agree on sizes known outside."""
-    return builder.remembered((eqn, out), lambda: _branch_sizes(builder, eqn, out))
+    home = builder.home(out)
+    return home.remembered((eqn, out), lambda: _branch_sizes(home, eqn, out))
 
 
 def _branch_sizes(builder: Builder, eqn: Eqn, out: Value) -> list[Atom] | None:
     place = eqn.outs.index(out)
-    found = [_sizes(_probe(builder, r.eqns, {}), r.results[place]) for r in eqn.regions]
+    probes = builder.remembered(eqn, lambda: [_probe(builder, r.eqns, {}) for r in eqn.regions])
+    found = [_sizes(probe, r.results[place]) for probe, r in zip(probes, eqn.regions, strict=True)]
     inside = {o for r in eqn.regions for e in r.eqns for o in e.outs}
     if found[0] != found[1] or any(a in inside or not _visible(builder, a) for a in found[0]):
         return None
