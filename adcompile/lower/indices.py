@@ -262,7 +262,7 @@ class Indices:
         known, size = self._static(position), self._static(n)
         if known is not None and size is not None:
             raise ShapeMismatch(f"index {i} is out of bounds for size {size}", self.context.op.builder.loc)
-        self.context.op.check_index(position, n)
+        self.context.op.check_index(i, n)
         return position
 
     def check_same(self, a: Index, b: Index, message: str) -> None:

@@ -61,7 +61,7 @@ define(
         python="check_index({0}, {1})",
         differentiable=False,
         effect=True,
-        doc="raise IndexError unless 0 <= i < n",
+        doc="raise IndexError unless -n <= i < n",
     )
 )
 define(

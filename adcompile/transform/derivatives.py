@@ -35,7 +35,7 @@ def jvp_trace(trace: Trace, varied: Sequence[int]) -> Trace:
     outs = list(results)
     for result, tangent in zip(results, tangents, strict=True):
         if is_float(result.type):
-            outs.append(op.zeros_like(op.handle(result)).atom if tangent is None else tangent)
+            outs.append(_like(op, result, tangent))
     header = (f"tangent program of {trace.name}", f"varies: {_names(trace, varied)}")
     block = op.builder.block([*trace.params, *dots.values()], outs)
     return simplify(Trace(f"{trace.name}_jvp", block, header))
@@ -88,8 +88,17 @@ def _described(trace: Trace, wanted: Sequence[int], useful: Sequence[Atom], prog
 
 
 def _cotangents(op: Emitter, trace: Trace, wanted: Sequence[int], bars: dict[Value, Atom]) -> list[Atom]:
-    params = [trace.params[k] for k in wanted]
-    return [bars[p] if p in bars else op.zeros_like(op.handle(p)).atom for p in params]
+    return [_like(op, trace.params[k], bars.get(trace.params[k])) for k in wanted]
+
+
+def _like(op: Emitter, primal: Atom, derivative: Atom | None) -> Atom:
+    """A tangent or cotangent as a number of its primal's kind: a Python float's is a Python float."""
+    if derivative is None:
+        return op.zeros_like(op.handle(primal)).atom
+    type = primal.type
+    if not isinstance(type, Scalar) or derivative.type == type:
+        return derivative
+    return op.cast(derivative, dtype=type.dtype, weak=type.weak).atom
 
 
 def _names(trace: Trace, positions: Sequence[int]) -> str:
@@ -127,7 +136,7 @@ def _by_columns(op: Emitter, trace: Trace, wanted: Sequence[int]) -> list[Atom]:
             seed = _unit(inner, param, index)
             _, tangents = forward(inner, trace.block, {}, {param: seed})
             found = [tangents[k] for k in floats]
-            return [inner.zeros_like(primals[k]).atom if t is None else t for k, t in zip(floats, found, strict=True)]
+            return [_like(inner, primals[k], t) for k, t in zip(floats, found, strict=True)]
 
         columns.append(_gather_columns(op, [primals[k] for k in floats], param, count, column))
     return [columns[j][i] for i in range(len(floats)) for j in range(len(wanted))]

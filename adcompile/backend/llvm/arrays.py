@@ -162,8 +162,10 @@ def _check_same(kernel: Kernel, eqn: Eqn) -> list[Operand]:
 
 
 def _check_index(kernel: Kernel, eqn: Eqn) -> list[Operand]:
-    i, n = (kernel.scalar(x, "int64") for x in eqn.args)
-    kernel.fail_if(kernel.code.let(f"icmp uge i64 {i}, {n}"), Failure("index", eqn.loc), i, n)
+    (i, n), code = (kernel.scalar(x, "int64") for x in eqn.args), kernel.code
+    wrapped, negative = code.let(f"add i64 {i}, {n}"), code.let(f"icmp slt i64 {i}, 0")
+    position = code.let(f"select i1 {negative}, i64 {wrapped}, i64 {i}")
+    kernel.fail_if(code.let(f"icmp uge i64 {position}, {n}"), Failure("index", eqn.loc), i, n)
     return []
 
 
