@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,6 +46,15 @@ class Options:
     backend: str = "llvm"
     fastmath: bool = False
     cache: bool = True
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Options:
+        """The options that a user gave by keyword."""
+        names = [f.name for f in fields(cls)]
+        unknown = [name for name in given if name not in names]
+        if unknown:
+            raise InvalidArgument(f"unknown option {unknown[0]!r}", remedy=f"Options: {', '.join(names)}.")
+        return cls(**given)
 
     def __post_init__(self):
         if self.backend not in BACKENDS:
@@ -248,7 +257,7 @@ assert INLINE == "__adcompile_inline__"
 def _canonical(value: Any) -> Any:
     """An argument as compiled code takes it: C-contiguous, aligned, native; a zero-dimensional array as its element."""
     if not isinstance(value, np.ndarray):
-        return value
+        return value if type(value) in (float, bool) or isinstance(value, np.generic) else _number(value)
     if value.ndim == 0:
         return value[()]
     if not value.dtype.isnative:
@@ -256,6 +265,15 @@ def _canonical(value: Any) -> Any:
     if type(value) is not np.ndarray:
         return np.array(value, order="C", subok=False)
     return np.require(value, requirements=["C", "A"])
+
+
+def _number(value: Any) -> Any:
+    """A Python number as compiled code takes it: an int of 64 bits, no subclass."""
+    if not isinstance(value, int):
+        return float(value)
+    if not -(2**63) <= value < 2**63:
+        raise InvalidArgument("an int of more than 64 bits is not supported", remedy="Pass a float.")
+    return int(value)
 
 
 def compile_program(program: Trace, options: Options) -> Callable[..., tuple[Any, ...]]:

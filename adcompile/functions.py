@@ -24,8 +24,8 @@ def _decorator(make: Callable[[Any], Mode]) -> Callable[[Any, dict[str, Any]], A
 
     def build(function: Any, options: dict[str, Any]) -> Any:
         if function is None:
-            return lambda real: Transform(real, make(real), Options(**options))
-        return Transform(function, make(function), Options(**options))
+            return lambda real: Transform(real, make(real), Options.of(options))
+        return Transform(function, make(function), Options.of(options))
 
     return build
 
@@ -112,10 +112,12 @@ class HessianVectorProduct:
     """``hvp(f)(*args, v) = H v``, forward over reverse; ``v`` has the structure of the chosen argument."""
 
     def __init__(self, f: Any, argnums: Argnums, options: dict[str, Any]):
-        self.transform = Transform(f, HessianVector(argnums), Options(**options))
+        self.transform = Transform(f, HessianVector(argnums), Options.of(options))
 
     def __call__(self, *args: Any) -> Any:
         """The product at ``args[:-1]`` with ``args[-1]``."""
+        if len(args) < 2:
+            raise InvalidArgument("hvp takes the arguments of the function and then a vector", remedy="Pass both.")
         *primals, vector = args
         return self.transform.apply(primals, {}, _seeds(self._chosen(primals), vector))
 
@@ -189,7 +191,7 @@ def _cached(mode: Mode, f: Any, options: dict[str, Any]) -> Transform:
     """The transform of a function, the same object for the same function."""
     key = (mode, id(f), tuple(sorted(options.items())))
     if key not in _TRANSFORMS:
-        _TRANSFORMS[key] = Transform(f, mode, Options(**options))
+        _TRANSFORMS[key] = Transform(f, mode, Options.of(options))
         while len(_TRANSFORMS) > _MOST_TRANSFORMS:
             _TRANSFORMS.popitem(last=False)
     return _TRANSFORMS[key]
@@ -236,7 +238,7 @@ def _inline_jvp(t: Tracer, args: Sequence[Any], keywords: dict[str, Any]) -> Any
             if not isinstance(leaf, Known) and is_float(leaf)
         ]
 
-    return Transform(f, Tangent(), Options(**keywords)).inline(t, tuple(primals), {}, seeds)
+    return Transform(f, Tangent(), Options.of(keywords)).inline(t, tuple(primals), {}, seeds)
 
 
 def _inline_vjp(t: Tracer, args: Sequence[Any], keywords: dict[str, Any]) -> Any:

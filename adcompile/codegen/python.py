@@ -25,7 +25,7 @@ IN_PLACE = ("store", "accumulate", "gemm")
 
 @dataclass(frozen=True)
 class Source:
-    """Generated text; ``lines`` maps each of its lines (from 1) to the place of the user's that an error there means."""
+    """Generated text; ``lines`` maps each line (from 1) to the place that an error there means."""
 
     name: str
     text: str

@@ -82,7 +82,7 @@ def _call_other(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping
         return _call_known(t, function, args, keywords)
     name = getattr(function, "__name__", type(function).__name__)
     module = getattr(function, "__module__", "") or ""
-    call_method = type(function).__dict__.get("__call__")
+    call_method = inspect.getattr_static(type(function), "__call__", None)
     if isinstance(call_method, types.FunctionType):
         return call_function(t, call_method, [_receiver(t, function), *args], keywords)
     raise MissingRule(

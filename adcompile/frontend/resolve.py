@@ -58,8 +58,11 @@ def define(code: types.CodeType) -> Definition:
         tree = ast.parse("".join(lines))
     found: list[Any] = [n for n in ast.walk(tree) if _is_definition(n, code)]
     if len(found) > 1:
-        found = [n for n in found if _argument_names(n) == code.co_varnames[: len(_argument_names(n))]]
-    found = found if len(found) < 2 else [n for n in found if _same_place(n, code)] or found
+        found = [
+            n for n in found if _argument_names(n) == code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        ]
+    if len(found) > 1:
+        found = _innermost([n for n in found if _same_place(n, code)]) or found
     if not found:
         raise SourceUnavailable(f"the source of {code.co_name!r} in {file} has changed", remedy="Reload the module.")
     if len(found) > 1 and len({ast.dump(n) for n in found}) > 1:
@@ -91,15 +94,16 @@ def _parse_block(text: str, first_line: int) -> ast.AST:
 
 def _is_definition(node: ast.AST, code: types.CodeType) -> bool:
     if isinstance(node, ast.Lambda):
-        return code.co_name == "<lambda>" and node.lineno == _lambda_line(node, code)
+        return code.co_name == "<lambda>" and node.lineno == code.co_firstlineno
     if isinstance(node, ast.FunctionDef) and node.name == code.co_name:
         first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
         return code.co_firstlineno in (first, node.lineno)
     return False
 
 
-def _lambda_line(node: ast.Lambda, code: types.CodeType) -> int:
-    return code.co_firstlineno
+def _innermost(nodes: list[Any]) -> list[Any]:
+    """The nodes that have no other of them inside."""
+    return [n for n in nodes if not any(inner is not n and inner in nodes for inner in ast.walk(n))]
 
 
 def _argument_names(node: Any) -> tuple[str, ...]:

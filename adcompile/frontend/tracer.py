@@ -274,7 +274,8 @@ def type_of(value: Any) -> Type:
             return Array(name, dims_of(value.shape))
         return Scalar(name)
     if isinstance(value, bool | int | float):
-        return Scalar({bool: "bool", int: "int64"}.get(type(value), "float64"), weak=True)
+        python = next(kind for kind in (bool, int, float) if isinstance(value, kind))
+        return Scalar({bool: "bool", int: "int64", float: "float64"}[python], weak=True)
     raise UnsupportedDtype(f"a {type(value).__name__} is not supported", remedy="Pass numbers or NumPy arrays.")
 
 
