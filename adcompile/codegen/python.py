@@ -134,8 +134,10 @@ class _Writer:
     def block(self, block: Block, depth: int, live_out: set[Value]) -> None:
         counts = uses(block)
         last = _last_reads(block)
+        ended, ending = set(), _by_position(last, live_out)
         for position, eqn in enumerate(block.eqns):
-            dead = {v for v, k in last.items() if k <= position and v not in live_out} - self.held(eqn)
+            ended |= ending.get(position, set())
+            dead = ended - self.held(eqn)
             if eqn.regions:
                 self.flush(eqn, depth)
                 live = live_out | {v for v, k in last.items() if k > position}
@@ -383,6 +385,15 @@ def _last_reads(block: Block) -> dict[Value, int]:
     last = {v: k for k, eqn in enumerate(block.eqns) for v in eqn_inputs(eqn)}
     last.update({r: len(block.eqns) for r in block.results if isinstance(r, Value)})
     return last
+
+
+def _by_position(last: dict[Value, int], live_out: set[Value]) -> dict[int, set[Value]]:
+    """The values whose last read stands at each position, and that nobody reads after the block."""
+    ending: dict[int, set[Value]] = {}
+    for value, position in last.items():
+        if value not in live_out:
+            ending.setdefault(position, set()).add(value)
+    return ending
 
 
 def _range_text(bounds: Sequence[_Text]) -> str:
