@@ -26,6 +26,9 @@ from adcompile.source import SourceLoc
 from adcompile.tree import flatten, map_leaves, unflatten
 
 MAX_DEPTH = 50
+OUTSIDE = -1
+"""Where arrays are born that the program around the traced function sees."""
+MAYBE_WRITTEN = "which array this is was decided at run time, and one that it may be was written since"
 
 
 @dataclass(eq=False)
@@ -139,6 +142,8 @@ class Tracer:
     def _version(self, reference: Reference) -> Handle:
         if reference.stale:
             raise UnsupportedAlias(reference.stale, self.loc, "Copy the array first (a.copy()).")
+        if any(other.version.atom is not atom for other, atom in reference.maybe):
+            raise UnsupportedAlias(MAYBE_WRITTEN, self.loc, "Copy the array first (a.copy()).")
         if reference.base is None:
             assert reference.version is not None
             self.looked_at.add(reference)
@@ -149,7 +154,8 @@ class Tracer:
         """Let an array object have a new version; a view writes into its base."""
         if reference.stale or reference.frozen:
             raise UnsupportedAlias(reference.stale or reference.frozen, self.loc, "Copy the array first (a.copy()).")
-        reference.written = True
+        for array in (reference, *(other for other, _ in reference.maybe)):
+            array.written = True
         if reference.base is not None:
             self.write(reference.base, reference.subscript.write(self.op, self.read(reference.base), version))
             return
@@ -161,6 +167,10 @@ class Tracer:
         for region in self.regions[1:]:
             if region.serial > reference.born and reference not in region.writes:
                 region.writes[reference] = reference.version
+
+    def only_holder(self, reference: Reference) -> bool:
+        """Whether one name is all there is that stands for an array object or a view of it."""
+        return reference.root.born != OUTSIDE and self.holders(reference) == 1
 
     def holders(self, reference: Reference) -> int:
         """How many names in sight stand for an array object or a view of it."""
@@ -200,7 +210,7 @@ class Tracer:
             capture = Capture(Value(type_of(array), name), get, label)
             handle = self.root.handle(capture.value)
             self.captures[id(array)] = capture
-            self.captured[id(array)] = Reference(handle, 0) if handle.rank else handle
+            self.captured[id(array)] = Reference(handle, OUTSIDE) if handle.rank else handle
             self.held.append(array)
         else:
             first = self.captures[id(array)]

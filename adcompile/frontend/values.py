@@ -20,14 +20,18 @@ from adcompile.tree import Structure, flatten, unflatten
 
 
 class Reference:
-    """An array object: its current version, or for a view its base and subscript."""
+    """An array object: its current version, or for a view its base and subscript.
 
-    __slots__ = ("base", "born", "frozen", "stale", "subscript", "version", "written")
+    ``maybe`` holds older arrays that this one may be, decided at run time, each with its version when that was decided.
+    """
+
+    __slots__ = ("base", "born", "frozen", "maybe", "stale", "subscript", "version", "written")
 
     def __init__(self, version: Handle | None, born: int, base: Reference | None = None, subscript: Any = None):
         self.version, self.born, self.base, self.subscript = version, born, base, subscript
         self.stale: str = ""
         self.frozen: str = ""
+        self.maybe: tuple[tuple[Reference, Any], ...] = ()
         self.written = False
 
     @property
