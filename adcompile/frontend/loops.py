@@ -7,13 +7,14 @@ found by tracing it again until nothing new changes and the types stand still.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
 from adcompile.errors import AdcompileError, InvalidArgument, StaticValueRequired, UnsupportedAlias
 from adcompile.frontend.iteration import iteration
 from adcompile.frontend.merging import (
+    Fresh,
     Outcome,
     as_atom,
     choose,
@@ -27,7 +28,7 @@ from adcompile.frontend.merging import (
     type_in,
 )
 from adcompile.frontend.tracer import Region, Tracer
-from adcompile.frontend.values import PENDING, Range, Reference, Undefined, assigned_names, is_dynamic
+from adcompile.frontend.values import PENDING, Range, Reference, Undefined, assigned_names, is_dynamic, read_names
 from adcompile.ir import Array, Atom, Block, Type, Value
 from adcompile.ir.types import INDEX
 from adcompile.primitives import Handle
@@ -84,7 +85,9 @@ def rolled_for(t: Tracer, node: ast.For, source: Any) -> None:
         execute_loop_body(t, node.body)
 
     if leave is None:
-        _roll(t, node.body, body, [t.op.atom(x) for x in (start, stop, step)], hint, None)
+        runs = all(isinstance(x, int) for x in (start, stop, step)) and len(range(start, stop, step)) > 0
+        later = read_names([s for rest in t.frame.rest for s in rest or []]) if runs else set()
+        _roll(t, node.body, body, [t.op.atom(x) for x in (start, stop, step)], hint, None, later=later)
         return
     place = f" {hint} {node.lineno}_{node.col_offset}"
     t.frame.locals[place] = t.op.handle(t.op.atom(start))
@@ -127,10 +130,13 @@ def _roll(
     hint: str,
     test: Callable[[], Handle] | None,
     more: Sequence[str] = (),
+    later: Set[str] = frozenset(),
 ) -> None:
+    """Emit a loop; ``later`` holds the names that are read after it although only it sets them, as it runs for sure."""
     carried = _first_guess(t, statements, more)
     for _ in range(MAX_PASSES):
         found = _trace_pass(t, carried, body, indexed=bounds is not None, hint=hint, test=test)
+        _start_unset(t, later, found.outcome)
         grown = _grow(t, carried, found.outcome)
         if grown is None and _emit_loop(t, carried, found, bounds):
             return
@@ -249,6 +255,22 @@ def _grow(t: Tracer, carried: Carried, outcome: Outcome) -> Carried | None:
         arrays[reference] = common_type(t, before_type, version.type, "an array")
     grown = (names, arrays) != (carried.names, carried.arrays)
     return Carried(names, arrays, carried.resized) if grown else None
+
+
+def _start_unset(t: Tracer, later: Set[str], outcome: Outcome) -> None:
+    """Give names that only the loop sets a start that nobody will see, to carry them out of it.
+
+    The body was traced without it, and so sets them before it reads them, on every path; arrays that others may see are
+    left out.
+    """
+    for name in sorted(later & outcome.names.keys()):
+        if not isinstance(t.frame.locals.get(name, PENDING), Undefined):
+            continue
+        leaves, structure = flatten(outcome.names[name])
+        inside = [isinstance(x, Fresh) and x.root.born >= outcome.region.serial for x in leaves]
+        if all(own or isinstance(x, Handle | int | float) for own, x in zip(inside, leaves, strict=True)):
+            types = [type_in(t, outcome.region.op, plain(leaf, outcome), name) for leaf in leaves]
+            t.frame.locals[name] = unflatten(structure, [t.wrap(placeholder(t.op, type)) for type in types])
 
 
 def _settle_pending(t: Tracer, name: str, value: Any, outcome: Outcome) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from adcompile.errors import AdcompileError, InvalidArgument, UnsupportedAlias, UnsupportedDtype, UnsupportedSyntax
 from adcompile.frontend.resolve import Definition, Dependency, Scope, fingerprint
-from adcompile.frontend.values import Closure, Reference, Undefined
+from adcompile.frontend.values import Closure, Reference, Undefined, held_by
 from adcompile.ir import ANY, NOT_ONE, Array, Atom, Value
 from adcompile.ir.builder import Builder
 from adcompile.ir.types import DTYPES, Dim, Scalar, Type
@@ -172,13 +172,19 @@ class Tracer:
         """Whether one name is all there is that stands for an array object or a view of it."""
         return reference.root.born != OUTSIDE and self.holders(reference) == 1
 
-    def holders(self, reference: Reference) -> int:
-        """How many names in sight stand for an array object or a view of it."""
-        frames = {id(frame): frame for frame in self.frames}
-        for frame in list(frames.values()):
+    def dies_with_call(self, reference: Reference) -> bool:
+        """Whether no name outside the innermost call stands for an array object or a view of it."""
+        return len(self.frames) == 1 or (
+            reference.root.born != OUTSIDE and self.holders(reference, self.frames[:-1]) == 0
+        )
+
+    def holders(self, reference: Reference, frames: Sequence[Frame] | None = None) -> int:
+        """How many names in some frames, those in sight by default, stand for an array object or a view of it."""
+        around = {id(frame): frame for frame in (self.frames if frames is None else frames)}
+        for frame in list(around.values()):
             closures = [v for v in frame.locals.values() if isinstance(v, Closure)]
-            frames.update({id(c.frame): c.frame for c in closures})
-        leaves = [leaf for frame in frames.values() for value in frame.locals.values() for leaf in flatten(value)[0]]
+            around.update({id(c.frame): c.frame for c in closures})
+        leaves = [leaf for frame in around.values() for value in frame.locals.values() for leaf in held_by(value)]
         return sum(isinstance(leaf, Reference) and leaf.root is reference.root for leaf in leaves)
 
     # -- values from outside ----------------------------------------------------------------------------------
