@@ -338,13 +338,13 @@ def _emit_loop(t: Tracer, carried: Carried, found: Pass, bounds: list[Atom] | No
 def _refuse_aliases(t: Tracer, carried: Carried, found: Pass) -> None:
     """Arrays that a loop hands on under its names are values of their own: no two may be one array that is written."""
     before = [leaf.root for leaf in (_leaf(t, p) for p in carried.names) if isinstance(leaf, Reference)]
-    after = list(_owners(carried, found.outcome).values())
-    roots = [r for root in after for r in (root, *(other for other, _ in root.maybe))]
+    roots = list(_owners(carried, found.outcome).values())
+    maybe = {other for root in roots for other, _ in root.maybe}
     params = found.params[len(carried.names) :]
     written = {r for r, p in zip(carried.arrays, params, strict=True) if found.outcome.arrays[r].atom is not p}
-    met = bool(written & {*before, *roots})
+    met = bool(written & {*before, *roots, *maybe})
     if any(reference.written for reference in found.entered.values()):
-        older = any(root.born < found.block.serial for root in roots)
+        older = any(root.born < found.block.serial for root in (*roots, *maybe)) or any(r.frozen for r in roots)
         twice = len(set(before)) < len(before) or len(set(roots)) < len(roots)
         met = met or older or twice or bool(found.looked_at & set(before))
     if met:
@@ -369,7 +369,7 @@ def _origins(t: Tracer, carried: Carried, found: Pass) -> dict[Place, dict[Refer
     before = {place: _leaf(t, place) for place in inside}
     before = {place: leaf for place, leaf in before.items() if isinstance(leaf, Reference)}
     starts = [leaf.root for leaf in before.values()]
-    alone = {leaf.root: t.only_holder(leaf) and starts.count(leaf.root) == 1 for leaf in before.values()}
+    alone = {leaf.root: t.holders_are(leaf, 1) and starts.count(leaf.root) == 1 for leaf in before.values()}
     place_of = {param: place for place, param in found.entered.items()}
     given = list(inside.values())
     origins = {}

@@ -12,7 +12,7 @@ from typing import Any
 
 from adcompile.errors import InvalidArgument, StaticValueRequired, UnsupportedAlias, UnsupportedSyntax
 from adcompile.frontend.tracer import Region, Tracer
-from adcompile.frontend.values import PENDING, Reference, Undefined, is_dynamic
+from adcompile.frontend.values import PENDING, Reference, Undefined, held_by, is_dynamic
 from adcompile.ir import ANY, Array, Atom, Eqn, Scalar, Type, Value
 from adcompile.ir.types import join
 from adcompile.primitives import Emitter, Handle
@@ -136,9 +136,15 @@ def plain(leaf: Any, outcome: Outcome) -> Any:
     if isinstance(leaf, Fresh):
         return leaf.handle
     if isinstance(leaf, Reference):
-        found = outcome.arrays.get(leaf, leaf.version)
-        return leaf if found is None else outcome.region.op.handle(found.atom)
+        return outcome.region.op.handle(_version_in(leaf, outcome).atom)
     return leaf
+
+
+def _version_in(reference: Reference, outcome: Outcome) -> Handle:
+    """The version of an older array, or of a view of one, at the end of a region."""
+    if reference.base is not None:
+        return reference.subscript.read(outcome.region.op, _version_in(reference.base, outcome))
+    return outcome.arrays.get(reference, reference.version)  # type: ignore[return-value]
 
 
 def owner(leaf: Any) -> Reference | None:
@@ -150,8 +156,9 @@ def mark(value: Reference, root: Reference, region: Region, *, shared: bool, mov
     """Note on an array that a region hands out what else it may be, ``root`` being the array object it was inside.
 
     An array from before the region that others see, one that another result is too, or one that was in doubt inside,
-    must not be written; it can be read as long as no array that it may be has been written since. With ``moved`` the
-    only name of an older array moves on to ``value``: a write then is seen by all who can look.
+    must not be written; it can be read as long as no array that it may be has been written since. With ``moved`` all
+    names of an older array move on to what the region hands out, where only one is that array: then a write is missed
+    by nobody.
     """
     older = root.born < region.serial
     if shared or root.frozen or (older and not moved):
@@ -163,11 +170,16 @@ def mark(value: Reference, root: Reference, region: Region, *, shared: bool, mov
 class Merge:
     """Collects pairs of values of two branches and gives the results of one ``if``."""
 
-    def __init__(self, t: Tracer, then: Outcome, other: Outcome):
+    def __init__(self, t: Tracer, then: Outcome, other: Outcome, ending: bool):
         self.t, self.sides = t, (then, other)
         self.pairs: list[tuple[Atom, Atom, Type]] = []
         self.owners: list[tuple[Reference | None, ...]] = []
-        self.moved: set[int] = set()
+        names = {*then.names, *other.names} & t.frame.locals.keys()
+        held = [leaf.root for n in names for leaf in held_by(t.frame.locals[n]) if isinstance(leaf, Reference)]
+        self.moved = {root for root in held if t.holders_are(root, held.count(root))}
+        if ending:
+            given = [owner(leaf) for outcome in self.sides for leaf in flatten(outcome.value)[0]]
+            self.moved |= {root for root in given if root is not None and t.dies_with_call(root)}
 
     def add_version(self, reference: Reference) -> Callable[[Sequence[Value]], Any]:
         """Note the two versions of an array that a side has written."""
@@ -189,14 +201,13 @@ class Merge:
 
     def _leaf(self, a: Any, b: Any, what: str) -> Callable[[Sequence[Value]], Any]:
         if same(a, b):
+            self.moved.discard(owner(a))  # type: ignore[arg-type]
             return lambda outs: a
-        if a is PENDING or b is PENDING:
-            a, b = (self._placeholder(b, 1), b) if a is PENDING else (a, self._placeholder(a, 0))
-        if isinstance(a, Undefined) or isinstance(b, Undefined):
+        unset = [x for x in (a, b) if isinstance(x, Undefined)]
+        if len(unset) == 2 or any(x is not PENDING for x in unset):
             return lambda outs: Undefined(what, "is set on one path only")
-        older = [leaf for leaf in (a, b) if isinstance(leaf, Reference)]
-        if len(older) == 1 and self.t.frame.locals.get(what) is older[0] and self.t.only_holder(older[0]):
-            self.moved.add(len(self.pairs))  # the name moves on to the merged array, and nobody else sees the older one
+        if unset:
+            a, b = (self._placeholder(b, 1), b) if a is PENDING else (a, self._placeholder(a, 0))
         return self._pair(plain(a, self.sides[0]), plain(b, self.sides[1]), what, tuple(map(owner, (a, b))))
 
     def _pair(self, one: Any, two: Any, what: str, owners: tuple) -> Callable[[Sequence[Value]], Any]:
@@ -219,7 +230,7 @@ class Merge:
         for side, owners in zip(self.sides, zip(*self.owners, strict=True), strict=True):
             root = owners[place]
             if root is not None and isinstance(value, Reference):
-                mark(value, root, side.region, shared=owners.count(root) > 1, moved=place in self.moved)
+                mark(value, root, side.region, shared=owners.count(root) > 1, moved=root in self.moved)
         return value
 
     def close(self, condition: Handle) -> tuple[Value, ...]:
@@ -280,9 +291,9 @@ def choose(t: Tracer, condition: Handle, then: Callable[[], Any], other: Callabl
     return merge(t, condition, *outcomes)
 
 
-def merge(t: Tracer, condition: Handle, then: Outcome, other: Outcome) -> Any:
-    """Bring two outcomes together in the current region."""
-    joint = Merge(t, then, other)
+def merge(t: Tracer, condition: Handle, then: Outcome, other: Outcome, *, ending: bool = False) -> Any:
+    """Bring two outcomes together in the current region; with ``ending`` the function returns their merged value."""
+    joint = Merge(t, then, other, ending)
     value = joint.add(then.value, other.value, "the result")
     names = {}
     for name in dict.fromkeys((*then.names, *other.names)):

@@ -168,9 +168,9 @@ class Tracer:
             if region.serial > reference.born and reference not in region.writes:
                 region.writes[reference] = reference.version
 
-    def only_holder(self, reference: Reference) -> bool:
-        """Whether one name is all there is that stands for an array object or a view of it."""
-        return reference.root.born != OUTSIDE and self.holders(reference) == 1
+    def holders_are(self, reference: Reference, count: int) -> bool:
+        """Whether so many names are all there is that stands for an array object or a view of it."""
+        return reference.root.born != OUTSIDE and self.holders(reference) == count
 
     def dies_with_call(self, reference: Reference) -> bool:
         """Whether no name outside the innermost call stands for an array object or a view of it."""
