@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adcompile.dispatch import Flatten, flattener
-from adcompile.errors import InvalidArgument, NotDifferentiable, UnsupportedAlias
+from adcompile.errors import InvalidArgument, NotDifferentiable, UnsupportedAlias, UnsupportedDtype
 from adcompile.frontend.calls import INLINE
 from adcompile.frontend.resolve import watch
 from adcompile.frontend.trace import Inner, Known, Results, Signature, Traced, signature_of, splice, trace, trace_inner
@@ -109,12 +109,25 @@ class Transform:
 
     def apply(self, args: Sequence[Any], keywords: dict[str, Any], seeds: Sequence[Any]) -> Any:
         """Run on arguments, with ``seeds`` (tangents or cotangents, flat) as further parameters of the program."""
-        signature, leaves = signature_of(args, keywords)
+        signature, leaves = self._signature(args, keywords)
         compiled = self._specialise(signature, args, keywords)
         found = compiled.run(*self._flat(compiled, leaves), *map(_canonical, seeds))
         if found is NotImplemented:
             raise InvalidArgument("a seed does not have the dtype and shape of what it belongs to")
         return compiled.program.results.rebuild(found)
+
+    def _signature(self, args: Sequence[Any], keywords: dict[str, Any]) -> tuple[Signature, list[Any]]:
+        """The signature of a call and its leaves, or an error that names the argument."""
+        try:
+            return signature_of(args, keywords)
+        except UnsupportedDtype as error:
+            names = argument_names(self.function, args, keywords)
+            for name, value in zip(names, [*args, *(v for _, v in sorted(keywords.items()))], strict=True):
+                try:
+                    signature_of((value,), {})
+                except UnsupportedDtype as found:
+                    raise UnsupportedDtype(f"argument {name!r}: {found.fact}", None, found.remedy) from None
+            raise error
 
     def _flat(self, compiled: Compiled, leaves: Sequence[Any]) -> list[Any]:
         captured = [_canonical(c.get()) for c in compiled.captures]

@@ -148,6 +148,13 @@ def variables_after_a_loop_inside_a_loop(x, n):
     return s
 
 
+def reshaped_in_fortran_order(x, n):
+    y = np.sin(np.outer(x, x + n).T)
+    flat = y.reshape(-1)
+    flat[1] = 3.0
+    return np.sum(y * x)
+
+
 ACCEPTED = [
     swap_in_a_branch, swap_in_a_branch_seen_by_a_closure, swap_in_a_loop, swap_of_written_arrays_in_a_loop,
     rotation_in_a_branch_of_a_loop, rebound_in_a_branch_of_a_loop, source_chosen_in_a_loop,
@@ -423,7 +430,7 @@ def test_never_another_number(function, n):
 
 
 def test_the_dangerous_are_found():
-    assert len(DANGEROUS) == 24
+    assert len(DANGEROUS) == 25
 
 
 def test_variables_that_a_loop_may_leave_unset_are_refused():

@@ -232,6 +232,12 @@ async def coroutine(x):
 def test_generators(function):
     error = caught(errors.UnsupportedSyntax, function, 1.0)
     assert_says(error, "generators and coroutines are not supported", "Return an array or a tuple.")
+    assert error.loc.line == function.__code__.co_firstlineno
+
+
+def test_unsupported_dtype_names_the_argument():
+    with pytest.raises(errors.UnsupportedDtype, match="argument 'y': dtype complex128 is not supported"):
+        adcompile.grad(adds)(X, X + 1j)
 
 
 # -- MissingRule, UnsupportedDtype ------------------------------------------------------------------------------

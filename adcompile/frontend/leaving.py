@@ -130,7 +130,8 @@ class _Loop:
             flags = [self.set(self.returned, True), self.set(self.leave, True)]
             if self.returns_nothing:
                 return flags
-            kept = self.place(ast.Call(ast.Constant(kept_value), [node.value or ast.Constant(None)], []), node)
+            keep: Any = ast.Constant(kept_value)  # type: ignore[arg-type]
+            kept = self.place(ast.Call(keep, [node.value or ast.Constant(None)], []), node)
             ast.fix_missing_locations(kept)
             return [self.place(ast.Assign([self.store(self.value)], kept), node), *flags]
         if isinstance(node, ast.If):

@@ -95,7 +95,7 @@ def _parse_block(text: str, first_line: int) -> ast.AST:
 def _is_definition(node: ast.AST, code: types.CodeType) -> bool:
     if isinstance(node, ast.Lambda):
         return code.co_name == "<lambda>" and node.lineno == code.co_firstlineno
-    if isinstance(node, ast.FunctionDef) and node.name == code.co_name:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == code.co_name:
         first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
         return code.co_firstlineno in (first, node.lineno)
     return False
@@ -220,11 +220,21 @@ class Scope:
         raise KeyError(name)
 
 
+def _place_of(code: types.CodeType) -> SourceLoc | None:
+    """The place of a function's definition, where its source is to be had."""
+    try:
+        found = define(code)
+    except SourceUnavailable:
+        return None
+    return found.locate(found.node)
+
+
 def plain_function(value: Any, loc: SourceLoc | None) -> types.FunctionType:
     """The function of a callable, or a located refusal of what has no Python source."""
     value = unwrap(value)
     if isinstance(value, types.FunctionType):
         if value.__code__.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
+            loc = loc or _place_of(value.__code__)
             raise UnsupportedSyntax("generators and coroutines are not supported", loc, "Return an array or a tuple.")
         return value
     raise SourceUnavailable(f"{value!r} has no Python source", loc, "Call a Python function or a supported one.")

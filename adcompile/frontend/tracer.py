@@ -142,7 +142,7 @@ class Tracer:
     def _version(self, reference: Reference) -> Handle:
         if reference.stale:
             raise UnsupportedAlias(reference.stale, self.loc, "Copy the array first (a.copy()).")
-        if any(other.version.atom is not atom for other, atom in reference.maybe):
+        if any(other.version is None or other.version.atom is not atom for other, atom in reference.maybe):
             raise UnsupportedAlias(MAYBE_WRITTEN, self.loc, "Copy the array first (a.copy()).")
         if reference.base is None:
             assert reference.version is not None
