@@ -122,6 +122,25 @@ def bare_return_in_a_loop_of_a_helper(x, n):
     return np.sum(u * x)
 
 
+def first_above(x, limit, n):
+    c = x.copy()
+    for k in range(n):
+        if c[0] > limit:
+            return c, {"k": 2.0 * x[k], "c": c[1:] * 1.0}
+        i = -1
+        while i + 1 < n:
+            i += 1
+            if c[i] > 0.9:
+                return c, {"k": x[i], "c": c[1:] * 1.0}
+            c[:-1] = np.sin(c[1:])
+    return c, {"k": x[0], "c": c[1:] * 1.0}
+
+
+def containers_returned_from_nested_loops(x, n):
+    c, more = first_above(x, 0.7, n)
+    return np.sum(c) * more["k"] + np.sum(more["c"] ** 2)
+
+
 def returns_in_unrolled_and_rolled_loops(x, n):
     r = 0.5
     for e in (0.3, -0.7):
@@ -158,6 +177,7 @@ def reshaped_in_fortran_order(x, n):
 ACCEPTED = [
     swap_in_a_branch, swap_in_a_branch_seen_by_a_closure, swap_in_a_loop, swap_of_written_arrays_in_a_loop,
     rotation_in_a_branch_of_a_loop, rebound_in_a_branch_of_a_loop, source_chosen_in_a_loop,
+    containers_returned_from_nested_loops,
     own_array_of_a_helper_returned_from_a_loop, bare_return_in_a_loop_of_a_helper,
     returns_in_unrolled_and_rolled_loops, variables_after_a_loop_that_runs, variables_after_a_loop_inside_a_loop,
 ]  # fmt: skip

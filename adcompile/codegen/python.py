@@ -261,7 +261,7 @@ class _Writer:
         needed = set(free_values(body)) | self.reads_of(eqn.args[:3])
         bounds = [self.read(a) for a in eqn.args[:3]]
         names = self.carry(body.params[1:], eqn.args[3:], depth, dead - needed)
-        index = self.names.give(body.params[0], dead - set(free_values(body)), body.params[0].name or "i")
+        index = self.names.give(body.params[0], dead - set(free_values(body)), _index_hint(body))
         self.write(depth, f"for {index} in range({_range_text(bounds)}):", eqn.loc)
         self.body(body, names, depth, live | set(free_values(body)))
         self.names.forget(body)
@@ -385,6 +385,13 @@ def _last_reads(block: Block) -> dict[Value, int]:
     last = {v: k for k, eqn in enumerate(block.eqns) for v in eqn_inputs(eqn)}
     last.update({r: len(block.eqns) for r in block.results if isinstance(r, Value)})
     return last
+
+
+def _index_hint(body: Block) -> str:
+    """The user's word for a loop's index; one that they throw away gets a name where the program reads it."""
+    index = body.params[0]
+    word = index.name or "i"
+    return "k" if not word.strip("_") and index in uses(body) else word
 
 
 def _by_position(last: dict[Value, int], live_out: set[Value]) -> dict[int, set[Value]]:

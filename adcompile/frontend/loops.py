@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
-from adcompile.errors import AdcompileError, InvalidArgument, StaticValueRequired, UnsupportedAlias
+from adcompile.errors import AdcompileError, InvalidArgument, StaticValueRequired, UnsupportedAlias, UnsupportedSyntax
 from adcompile.frontend.iteration import iteration
 from adcompile.frontend.merging import (
     Fresh,
@@ -242,6 +242,8 @@ def _grow(t: Tracer, carried: Carried, outcome: Outcome) -> Carried | None:
         _settle_pending(t, name, value, outcome)
         if name not in t.frame.locals or isinstance(t.frame.locals[name], Undefined):
             continue
+        if isinstance(value, Undefined):
+            raise UnsupportedSyntax(f"{name!r} {value.reason}", t.loc, "Set it before.")
         (before, structure), (after, other) = flatten(t.frame.locals[name]), flatten(value)
         if structure != other:
             raise StaticValueRequired(

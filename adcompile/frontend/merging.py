@@ -122,6 +122,8 @@ def _frozen_name(t: Tracer, name: str, value: Any, region: Region) -> Any:
     try:
         return frozen_leaves(t, value, region)
     except UnsupportedAlias:
+        if not name.isidentifier():
+            raise
         return Undefined(name, "may stand for an array that was written since")
 
 
@@ -189,6 +191,9 @@ class Merge:
 
     def add(self, a: Any, b: Any, what: str) -> Callable[[Sequence[Value]], Any]:
         """Note a pair of traced values; the result is a function from the ``if``'s results to the merged value."""
+        unset = next((x for x in (a, b) if isinstance(x, Undefined) and x is not PENDING), None)
+        if unset is not None:
+            return lambda outs: Undefined(what, unset.reason)
         (ones, structure), (twos, other) = flatten(a), flatten(b)
         if a is PENDING or b is PENDING:
             structure = other = other if a is PENDING else structure
