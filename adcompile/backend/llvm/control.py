@@ -15,6 +15,7 @@ from adcompile.backend.llvm.failures import Failure
 from adcompile.backend.llvm.memory import Buffer, Operand
 from adcompile.backend.llvm.roots import carried, initial
 from adcompile.ir import Block, Const, Eqn, Scalar, Value
+from adcompile.ir.core import walk
 from adcompile.ir.types import FLOATS
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def _loop(kernel: Kernel, eqn: Eqn) -> list[Operand]:
     again = code.let(f"icmp {test} i64 {following[0]}, {stop}")
     phis.close(results)
     after = code.here
-    code.do(f"br i1 {again}, label %{begin}, label %{leave}")
+    code.do(f"br i1 {again}, label %{begin}, label %{leave}{_rolled(kernel, body)}")
     kernel.depth -= 1
     code.start(leave)
     outs = [
@@ -144,6 +145,14 @@ def _loop(kernel: Kernel, eqn: Eqn) -> list[Operand]:
     ]
     _announce(kernel, eqn.outs)
     return outs
+
+
+def _rolled(kernel: Kernel, body: Block) -> str:
+    """Metadata that keeps LLVM from unrolling a loop around another: it would compile the inner one three times."""
+    if not any(eqn.op in ("loop", "while") for eqn in walk(body)):
+        return ""
+    once = kernel.module.shared('!{!"llvm.loop.unroll.runtime.disable"}')
+    return f", !llvm.loop {kernel.module.node(f'distinct !{{{{self}}, {once}}}')}"
 
 
 def _stays(kernel: Kernel, eqn: Eqn, k: int) -> bool:
