@@ -64,6 +64,7 @@ def _options() -> argparse.Namespace:
 def _measure(name: str, repeat: int) -> list[Row]:
     """The rows of one workload, from a process with equal threads for everybody."""
     environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(THREADS))}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its bytecode
     command = [sys.executable, "-m", "benchmarks", "--child", name, "--repeat", str(repeat)]
     print(f"{name}: {WORKLOADS[name].title} …", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory() as empty:

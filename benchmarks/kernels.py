@@ -231,7 +231,7 @@ def jax_jit(name: str) -> Case:
 def workload(name: str) -> Workload:
     competitors = (
         Competitor("JAX jit", partial(jax_jit, name)),
-        *(Competitor(f"adcompile {backend}", partial(ours, backend, name)) for backend in ("llvm", "numba")),
+        Competitor("adcompile llvm", partial(ours, "llvm", name)),
     )
     return Workload(f"kernel-{name}", f"{name} kernel, value and gradient", "float64", competitors, pause=0.01)
 
