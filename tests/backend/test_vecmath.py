@@ -189,7 +189,7 @@ def test_the_logistic_function(dtype):
         exact = [1 / (1 + mpmath.exp(-mpmath.mpf(float(v)))) for v in x]
         errors = [ulps(g, e, np.dtype(dtype).type) for g, e in zip(found, exact, strict=True)]
     worst = int(np.argmax(errors))
-    assert errors[worst] <= LIMIT, f"expit({x[worst]!r}): {errors[worst]} ulp"
+    assert errors[worst] <= 2.2, f"expit({x[worst]!r}): {errors[worst]} ulp"  # exp, a sum and a quotient
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
