@@ -87,7 +87,7 @@ def some(points: int) -> Iterator[np.ndarray]:
 
 
 def operands(name: str, x: np.ndarray) -> tuple[np.ndarray, ...]:
-    """A power gets exponents for its bases: half of them such that the power is an ordinary number, half of them any."""
+    """A power gets exponents for its bases: half of them such that the power is an ordinary number, half any."""
     if name != "power":
         return (x,)
     rng = np.random.default_rng(len(x))

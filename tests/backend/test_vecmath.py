@@ -176,8 +176,12 @@ def test_special_powers_are_numpys(dtype):
         ends = ~np.isfinite(expected) | (expected == 0) | (np.abs(expected) == 1)
         found = compiled("pow", dtype)(x, y)
     np.testing.assert_array_equal(found[ends], expected[ends])
-    np.testing.assert_array_equal(np.signbit(found[ends & ~np.isnan(found)]), np.signbit(expected[ends & ~np.isnan(found)]))
-    np.testing.assert_allclose(found[~ends], expected[~ends], rtol=2 * info.eps, atol=2 * float(info.smallest_subnormal))
+    np.testing.assert_array_equal(
+        np.signbit(found[ends & ~np.isnan(found)]), np.signbit(expected[ends & ~np.isnan(found)])
+    )
+    np.testing.assert_allclose(
+        found[~ends], expected[~ends], rtol=2 * info.eps, atol=2 * float(info.smallest_subnormal)
+    )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

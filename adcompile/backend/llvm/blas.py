@@ -118,7 +118,13 @@ def _blas_path(code: Code, dtype: str) -> None:
     call, loops = code.label("blas"), code.label("loops")
     code.do(f"br i1 {code.let(f'and i1 {large}, {fits}')}, label %{call}, label %{loops}")
     code.start(call)
-    widths = ("%n", "%m", "%k", _choose(code, "trans_b", "i64", "%k", "%n"), _choose(code, "trans_a", "i64", "%m", "%k"))
+    widths = (
+        "%n",
+        "%m",
+        "%k",
+        _choose(code, "trans_b", "i64", "%k", "%n"),
+        _choose(code, "trans_a", "i64", "%m", "%k"),
+    )
     n, m, k, width_b, width_a = (_variable(code, "i32", code.let(f"trunc i64 {w} to i32")) for w in widths)
     type, one, zero = LLVM[dtype], literal(1.0, dtype), literal(0.0, dtype)
     alpha, beta = _variable(code, type, one), _variable(code, type, _choose(code, "accumulate", type, one, zero))

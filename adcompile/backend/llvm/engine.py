@@ -68,7 +68,8 @@ def parse(text: str) -> Any:
 def optimise(module: Any, vectorise: bool = True) -> Any:
     """Run LLVM's pipeline: level 2 with the loop vectoriser, or level 1 for code without loops.
 
-    Without the vectoriser of straight-line code: it gathers what loops wrote a moment ago, and costs more than it saves.
+    The vectoriser of straight-line code stays off: it gathers what loops wrote a moment ago, and costs more than it
+    saves.
     """
     binding = _binding()
     options = binding.create_pipeline_tuning_options(speed_level=2 if vectorise else 1)
