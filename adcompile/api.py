@@ -365,9 +365,10 @@ class Positions:
     def rebuild(self, which: int | str, values: Sequence[Any]) -> Any:
         """An argument's container with the given values for its params; None where a leaf is no number."""
         k = self.argument(which)
-        rest = iter(values)
-        leaves = [None if p is None else next(rest) for p in self.params[k]]
-        return unflatten(self.structures[k], leaves)
+        if None in self.params[k]:
+            rest = iter(values)
+            values = [None if p is None else next(rest) for p in self.params[k]]
+        return unflatten(self.structures[k], values)
 
 
 def leaf_positions(signature: Signature, names: Sequence[str], offset: int) -> Positions:
