@@ -5,6 +5,7 @@ A static ``spec`` says what each subscript is, in order; the dynamic parts follo
 - ``("int",)`` an integer scalar: one argument;
 - ``("slice", has_start, has_stop, step)`` with Python's meaning of negative and far bounds: up to two arguments;
 - ``("new",)`` a new axis: no argument;
+- ``("part",)`` a start and a number of elements that are known to be in range (lowering makes these): two arguments;
 - ``("array",)`` an integer array: one argument. NumPy's rules for the position of the broadcast dimensions hold.
 
 The frontend resolves ``...``, pads with full slices up to the rank, and turns boolean masks into integer arrays
@@ -19,55 +20,10 @@ from typing import Any
 
 from adcompile.ir import ANY, Atom, Const, Type
 from adcompile.ir.types import shaped
+from adcompile.primitives import batched_indexing
 from adcompile.primitives.registry import Primitive, define
 from adcompile.primitives.scalar import broadcast_dims, broadcast_shape
-
-Spec = tuple[tuple, ...]
-FULL = ("slice", False, False, 1)
-
-
-def split(spec: Spec, args: Sequence[Any]) -> list[tuple[tuple, tuple]]:
-    """Pair every entry of ``spec`` with the arguments it consumes."""
-    pairs, rest = [], list(args)
-    for entry in spec:
-        count = {"int": 1, "array": 1, "new": 0}.get(entry[0], sum(entry[1:3]) if entry[0] == "slice" else 0)
-        pairs.append((entry, tuple(rest[:count])))
-        rest = rest[count:]
-    return pairs
-
-
-def subscript_text(spec: Spec, texts: Sequence[str]) -> str:
-    """``1:-1, i, None``: the subscript as Python writes it."""
-    words = []
-    for entry, args in split(spec, texts):
-        if entry[0] == "slice":
-            given = list(args)
-            start = given.pop(0) if entry[1] else ""
-            stop = given.pop(0) if entry[2] else ""
-            words.append(f"{start}:{stop}" + (f":{entry[3]}" if entry[3] != 1 else ""))
-        else:
-            words.append("None" if entry[0] == "new" else args[0])
-    while len(words) > 1 and words[-1] == ":":
-        words.pop()
-    return ", ".join(words)
-
-
-def advanced_position(spec: Spec) -> int | None:
-    """Where the broadcast dimensions of array subscripts go among the kept ones; None without array subscripts."""
-    kinds = [e[0] for e in spec]
-    if "array" not in kinds:
-        return None
-    advanced = [i for i, k in enumerate(kinds) if k in ("int", "array")]
-    contiguous = advanced[-1] - advanced[0] + 1 == len(advanced)
-    return sum(k in ("slice", "new") for k in kinds[: advanced[0]]) if contiguous else 0
-
-
-def _assemble(spec: Spec, kept: list, advanced: list) -> tuple:
-    position = advanced_position(spec)
-    if position is None:
-        return tuple(kept)
-    return (*kept[:position], *advanced, *kept[position:])
-
+from adcompile.primitives.specs import FULL, Spec, advanced_position, assembled, split, subscript_text
 
 def _infer_index(types: tuple[Type, ...], attrs: Mapping[str, Any]) -> tuple[Type, ...]:
     array, spec = types[0], attrs["spec"]
@@ -76,12 +32,14 @@ def _infer_index(types: tuple[Type, ...], attrs: Mapping[str, Any]) -> tuple[Typ
         if entry[0] == "new":
             kept.append(1)
             continue
-        if entry[0] == "slice":
+        if entry[0] == "part":
+            kept.append(ANY)
+        elif entry[0] == "slice":
             kept.append(array.dims[axis] if entry == FULL or entry == (*FULL[:3], -1) else ANY)
         elif entry[0] == "array":
             arrays.append(args[0])
         axis += 1
-    return (shaped(array.dtype, _assemble(spec, kept, list(broadcast_dims(tuple(arrays))) if arrays else [])),)
+    return (shaped(array.dtype, assembled(spec, kept, list(broadcast_dims(tuple(arrays))) if arrays else [])),)
 
 
 def slice_bounds(op: Any, size: Any, entry: tuple, args: Sequence[Any]) -> tuple[Any, Any]:
@@ -147,7 +105,7 @@ def index_shape(op: Any, args: Sequence[Any], attrs: Mapping[str, Any]) -> tuple
         elif entry[0] == "array":
             arrays.append(given[0])
         axis += 1
-    return _assemble(spec, kept, list(broadcast_shape(op, tuple(arrays), {})) if arrays else [])
+    return assembled(spec, kept, list(broadcast_shape(op, tuple(arrays), {})) if arrays else [])
 
 
 def _same(types, attrs):
@@ -193,6 +151,7 @@ define(
         vjp=lambda op, cts, outs, args, attrs, wanted: (
             op("accumulate", op.zeros_like(args[0]), cts[0], *args[1:], **attrs),
         ),
+        batch=batched_indexing.index,
         doc="a[subscripts]",
     )
 )
@@ -212,6 +171,7 @@ define(
             ),
         ),
         vjp=_store_vjp,
+        batch=batched_indexing.update("store"),
         doc="a new version of a with a[subscripts] = v",
     )
 )
@@ -236,6 +196,7 @@ define(
             cts[0],
             op("index", cts[0], *args[2:], **attrs) if wanted[1] else None,
         ),
+        batch=batched_indexing.update("accumulate"),
         doc="a new version of a with v added at a[subscripts], repeated subscripts counted each time",
     )
 )

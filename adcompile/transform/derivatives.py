@@ -20,7 +20,7 @@ from adcompile.ir.builder import Builder
 from adcompile.ir.types import shaped
 from adcompile.primitives import Emitter
 from adcompile.primitives.indexing import FULL
-from adcompile.transform import reverse_control, reverse_custom
+from adcompile.transform import batch_control, reverse_control, reverse_custom
 from adcompile.transform.forward import forward
 from adcompile.transform.reverse import accumulate, backward, sweep
 from adcompile.transform.simplify import number_values, simplify
@@ -226,4 +226,4 @@ def _shape_back(op: Emitter, table: Atom, result: Atom, param: Value) -> Atom:
     return op.reshape_to(op.handle(table), sizes, type).atom
 
 
-__all__ = ["gradient_trace", "jacobian_trace", "jvp_trace", "reverse_control", "reverse_custom", "vjp_trace"]
+__all__ = ["batch_control", "gradient_trace", "jacobian_trace", "jvp_trace", "reverse_control", "reverse_custom", "vjp_trace"]
