@@ -264,9 +264,25 @@ def _lead_size(op: Any, a: Any, b: Any, back: int) -> Any:
     return 1
 
 
+def _outer(op, x, y):
+    """``x[i] * y[j]``, of what may have an int dtype beside a float."""
+    return op.unsqueeze(x, (1,)) * y
+
+
+_VECTOR_VJP = {
+    (1, 1): (lambda op, ct, a, b: ct * b, lambda op, ct, a, b: ct * a),
+    (2, 1): (lambda op, ct, a, b: _outer(op, ct, b), lambda op, ct, a, b: op.swap_last(a) @ ct),
+    (1, 2): (lambda op, ct, a, b: b @ ct, lambda op, ct, a, b: _outer(op, a, ct)),
+}
+"""The cotangents of both factors where one is a vector, by their ranks."""
+
+
 def _matmul_vjp(op, cts, outs, args, attrs, wanted):
     a, b = args
     ct = cts[0]
+    if (a.rank, b.rank) in _VECTOR_VJP:
+        found = _VECTOR_VJP[a.rank, b.rank]
+        return tuple(bar(op, ct, a, b) if want else None for bar, want in zip(found, wanted, strict=True))
     rows = op.unsqueeze(a, (0,)) if a.rank == 1 else a
     columns = op.unsqueeze(b, (1,)) if b.rank == 1 else b
     full = ct

@@ -5,7 +5,6 @@ A static ``spec`` says what each subscript is, in order; the dynamic parts follo
 - ``("int",)`` an integer scalar: one argument;
 - ``("slice", has_start, has_stop, step)`` with Python's meaning of negative and far bounds: up to two arguments;
 - ``("new",)`` a new axis: no argument;
-- ``("part",)`` a start and a number of elements that are known to be in range (lowering makes these): two arguments;
 - ``("array",)`` an integer array: one argument. NumPy's rules for the position of the broadcast dimensions hold.
 
 The frontend resolves ``...``, pads with full slices up to the rank, and turns boolean masks into integer arrays
@@ -23,7 +22,7 @@ from adcompile.ir.types import shaped
 from adcompile.primitives import batched_indexing
 from adcompile.primitives.registry import Primitive, define
 from adcompile.primitives.scalar import broadcast_dims, broadcast_shape
-from adcompile.primitives.specs import FULL, Spec, advanced_position, assembled, split, subscript_text
+from adcompile.primitives.specs import FULL, Spec, advanced_position, assembled, split, subscript_text, undone
 
 def _infer_index(types: tuple[Type, ...], attrs: Mapping[str, Any]) -> tuple[Type, ...]:
     array, spec = types[0], attrs["spec"]
@@ -32,9 +31,7 @@ def _infer_index(types: tuple[Type, ...], attrs: Mapping[str, Any]) -> tuple[Typ
         if entry[0] == "new":
             kept.append(1)
             continue
-        if entry[0] == "part":
-            kept.append(ANY)
-        elif entry[0] == "slice":
+        if entry[0] == "slice":
             kept.append(array.dims[axis] if entry == FULL or entry == (*FULL[:3], -1) else ANY)
         elif entry[0] == "array":
             arrays.append(args[0])
@@ -112,6 +109,13 @@ def _same(types, attrs):
     return (types[0],)
 
 
+def _index_vjp(op, cts, outs, args, attrs, wanted):
+    back = undone(attrs["spec"], [a.atom for a in args[1:]], args[0].type.dims)
+    if back is None:
+        return (op("accumulate", op.zeros_like(args[0]), cts[0], *args[1:], **attrs),)
+    return (op("index", cts[0], *(0,) * back.count(("int",)), spec=back),)
+
+
 def _store_vjp(op, cts, outs, args, attrs, wanted):
     """Take the cotangent of what was written, then zero it: in this order no copy is needed."""
     value = op("index", cts[0], *args[2:], **attrs) if wanted[1] else None
@@ -148,9 +152,7 @@ define(
         shape=index_shape,
         python=lambda texts, eqn: f"{texts[0]}[{subscript_text(eqn.attrs['spec'], texts[1:])}]",
         linear=(0,),
-        vjp=lambda op, cts, outs, args, attrs, wanted: (
-            op("accumulate", op.zeros_like(args[0]), cts[0], *args[1:], **attrs),
-        ),
+        vjp=_index_vjp,
         batch=batched_indexing.index,
         doc="a[subscripts]",
     )

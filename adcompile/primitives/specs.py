@@ -22,6 +22,19 @@ def split(spec: Spec, args: Sequence[Any]) -> list[tuple[tuple, tuple]]:
     return pairs
 
 
+def undone(spec: Spec, args: Sequence[Any], dims: Sequence[Any]) -> Spec | None:
+    """The subscript that undoes one which only adds or drops dimensions of size 1 (its ints are 0); else None."""
+    back: list[tuple] = []
+    axis = 0
+    for entry, given in split(spec, args):
+        drops = entry[0] == "int" and dims[axis] == 1 and getattr(given[0], "value", None) in (0, -1)
+        if not (entry == FULL or entry[0] == "new" or drops):
+            return None
+        back.append(FULL if entry == FULL else ("new",) if drops else ("int",))
+        axis += entry[0] != "new"
+    return tuple(back)
+
+
 def subscript_text(spec: Spec, texts: Sequence[str]) -> str:
     """``1:-1, i, None``: the subscript as Python writes it."""
     words = []
