@@ -113,6 +113,8 @@ def _index_vjp(op, cts, outs, args, attrs, wanted):
     back = undone(attrs["spec"], [a.atom for a in args[1:]], args[0].type.dims)
     if back is None:
         return (op("accumulate", op.zeros_like(args[0]), cts[0], *args[1:], **attrs),)
+    if cts[0].rank == 0:
+        return (op.unsqueeze(cts[0], tuple(range(len(back)))),)
     return (op("index", cts[0], *(0,) * back.count(("int",)), spec=back),)
 
 
