@@ -51,8 +51,11 @@ def _loop(eqn: Eqn, found: Found) -> None:
     lead = 3 if eqn.op == "loop" else 0
     body = eqn.regions[-1]
     carried = body.params[1:] if eqn.op == "loop" else body.params
-    if any(_is(a, found) for a in eqn.args[:lead]):
-        found.update(body.params)
+    start_and_step, bounds = eqn.args[:lead:2], eqn.args[:lead]
+    if any(_is(a, found) for a in start_and_step):
+        found.add(body.params[0])
+    if any(_is(a, found) for a in bounds):
+        found.update(carried)
     _follow(carried, eqn.args[lead:], found)
     before = -1
     while len(found) != before:

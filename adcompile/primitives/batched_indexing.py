@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from adcompile.primitives.batching import Flags, align, batch_of, refuse_ragged, repeated
+from adcompile.primitives.batching import Flags, align, batch_of, check_all, refuse_ragged, repeated
 from adcompile.primitives.specs import FULL, Spec, assembled, split
 
 ARRAY = ("array",)
@@ -33,25 +33,67 @@ class Moved:
 
 def subscript(op: Any, x: Any, x_mapped: bool, args: Sequence[Any], mapped: Flags, spec: Spec) -> Moved:
     """The subscript of all calls; ``x`` and ``args`` are mapped where their flag says so."""
-    entries = list(zip(split(spec, args), split(spec, mapped), strict=True))
-    if any(entry[0] == "slice" and any(flags) for (entry, _), (_, flags) in entries):
-        refuse_ragged()
+    entries = [
+        (entry, given, flags)
+        for (entry, given), (_, flags) in zip(split(spec, args), split(spec, mapped), strict=True)
+    ]
     kept = [f"kept {i}" for i, entry in enumerate(spec) if entry[0] in ("slice", "new")]
-    ranks = [given[0].rank - flags[0] for (entry, given), (_, flags) in entries if entry[0] == "array"]
-    rank = max(ranks, default=0)
+    rank = max((given[0].rank - flags[0] for entry, given, flags in entries if entry[0] == "array"), default=0)
     advanced = [f"advanced {i}" for i in range(rank)]
     wanted = ["batch", *assembled(spec, kept, advanced)]
     if not any(mapped):
         moved = (FULL, *spec)
         return Moved(moved, tuple(args), _order(assembled(moved, ["batch", *kept], advanced), wanted))
+    for place, (entry, given, flags) in enumerate(entries):
+        if entry[0] == "slice" and any(flags):
+            if advanced:
+                refuse_ragged()
+            entries[place] = (ARRAY, (_window(op, entry, given),), (True,))
+            rank, advanced = 1, [f"kept {place}"]
+            kept.remove(advanced[0])
     new_spec, new_args = [], []
     if x_mapped:
         new_spec, new_args = [ARRAY], [_numbers(op, args, mapped, rank)]
-    for (entry, given), (_, flags) in entries:
+    for entry, given, flags in entries:
         new_spec.append(ARRAY if entry[0] == "int" and flags[0] else entry)
         new_args += [align(op, a, f, rank) for a, f in zip(given, flags, strict=True)]
     moved = tuple(new_spec)
     return Moved(moved, tuple(new_args), _order(assembled(moved, kept, ["batch", *advanced]), wanted))
+
+
+def _window(op: Any, entry: tuple, bounds: Sequence[Any]) -> Any:
+    """The places of a slice with as many elements in every call: ``i : i + n``, not out of range."""
+    if not (entry[1] and entry[2] and entry[3] == 1):
+        refuse_ragged()
+    start, stop = bounds
+    count = _difference(op, start, stop)
+    if count is None:
+        refuse_ragged()
+    check_all(op, op.ge(start, 0), "IndexError", "a slice that differs between the mapped calls is out of range")
+    places = op("arange", 0, count, 1, dims=op.dims_of((count,)))
+    return op.unsqueeze(start, (1,)) + places
+
+
+def _difference(op: Any, start: Any, stop: Any) -> Any:
+    """``stop - start``, where it is seen to be the same in every call; else None."""
+    (base, low), (other, high) = _offset(op, start), _offset(op, stop)
+    if other == start.atom:
+        return high
+    return high - low if base == other else None
+
+
+def _offset(op: Any, x: Any) -> tuple[Any, Any]:
+    """A mapped index as something mapped and what is added to it, the same in every call."""
+    eqn = op.builder.definition(x.atom)
+    if eqn is None or eqn.op not in ("add", "sub"):
+        return x.atom, 0
+    one, two = map(op.handle, eqn.args)
+    if one.rank == 0 and eqn.op == "add":
+        one, two = two, one
+    if two.rank or not one.rank:
+        return x.atom, 0
+    offset = getattr(two.atom, "value", two)
+    return one.atom, offset if eqn.op == "add" else -offset
 
 
 def _order(given: Sequence[str], wanted: Sequence[str]) -> tuple[int, ...]:

@@ -22,10 +22,9 @@ from adcompile.ir.types import INDEX
 from adcompile.primitives import PRIMITIVES, Emitter, Handle
 from adcompile.primitives.batching import align, as_live, largest, some
 from adcompile.primitives.indexing import trip_count
-from adcompile.primitives.shapes import keeping_shape
+from adcompile.primitives.shapes import hoisted, keeping_shape
 from adcompile.transform.batch import Batching, batches
 from adcompile.transform.forward import Env, emit_whole, read
-from adcompile.transform.hoist import hoisted
 
 # -- branches ---------------------------------------------------------------------------------------------------
 
@@ -141,7 +140,7 @@ def _nothing(op: Emitter, inner: Emitter, result: Atom) -> Atom | None:
     """Zeros in the shape of a result that a region would have given; None where the shape is known inside only."""
     if not isinstance(result.type, Array):
         return result if isinstance(result, Const) else op.zeros_like(op.handle(result)).atom
-    sizes = [hoisted(op, inner.builder, (), inner.atom(n)) for n in inner.shape(inner.handle(result))]
+    sizes = [hoisted(op.builder, inner.builder, (), inner.atom(n)) for n in inner.shape(inner.handle(result))]
     if None in sizes:
         return None
     return op("full", op.zero(result.type.dtype), *sizes, dims=result.type.dims).atom
@@ -291,10 +290,10 @@ def _count_together(batching: Batching, op: Emitter, source: Builder, eqn: Eqn, 
     live = inner.handle(turn) < inner.handle(counts.atom)
     guarded, inside = together.inside(inner, live, params)
     start, _, step = (inner.handle(b.atom) for b in bounds)
-    place = start + inner.handle(turn) * step
-    index = together.body.params[0]
-    inside[index] = place.atom if together.harmless else as_live(inner, live, place).atom
-    inner.builder.sizes[inside[index], 0] = batching.size  # type: ignore[index]
+    place, index = inner.handle(turn) * step + start, together.body.params[0]
+    if batching.is_mapped(index) and not together.harmless:
+        place = as_live(inner, live, place)
+    batching.bind(inner, inside, index, place.atom)
     see = _see(source, eqn, together.body, together.steady)
     results = guarded.block(inner, see, together.body, inside)
     block = inner.builder.block([turn, *params], together.kept(inner, live, params, results))

@@ -16,7 +16,7 @@ from adcompile.ir.builder import Builder
 from adcompile.ir.core import substitute
 from adcompile.primitives import PRIMITIVES, Emitter
 from adcompile.primitives.indexing import trip_count
-from adcompile.transform.hoist import hoisted
+from adcompile.primitives.shapes import hoisted
 from adcompile.transform.tapes import Rows, Stack
 
 _DEAR = {"exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "pow", "erf", "erfc", "sqrt", "cbrt", "div"}
@@ -126,7 +126,7 @@ class Residuals:
         """A size inside the loop as one outside it; None where it changes from one iteration to the next."""
         if isinstance(size, int):
             return size
-        atom = hoisted(self.outer, self.forward.builder, self.params, size.atom)
+        atom = hoisted(self.outer.builder, self.forward.builder, self.params, size.atom)
         return None if atom is None else self.outer.handle(atom)
 
     def _iteration(self, op: Emitter, index: Value) -> Any:
