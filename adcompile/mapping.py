@@ -30,6 +30,8 @@ class Mapped:
     """A function over a batch; see `adcompile.vmap`."""
 
     def __init__(self, function: Any, in_axes: AxesTree, out_axes: AxesTree):
+        if not callable(function) and not isinstance(function, Closure | Method):
+            raise InvalidArgument(f"{function!r} is not a function")
         if not isinstance(function, Closure | Method):
             functools.update_wrapper(self, function, updated=())
         self.function, self.in_axes, self.out_axes = function, in_axes, out_axes

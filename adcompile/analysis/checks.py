@@ -1,7 +1,7 @@
 """Size checks that NumPy makes anyway, found and left out of the readable program.
 
 A ``check_same`` goes where an equation of the same block that stays compares the same two sizes; both must be known not
-to be 1, or NumPy would broadcast instead of comparing.
+to be 1, or NumPy would broadcast instead of comparing. The check of a batch stays: NumPy's words would not explain it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Hashable
 from dataclasses import replace
 from itertools import combinations
 
+from adcompile.analysis.mapped import DIFFERENT_SIZES
 from adcompile.ir import ANY, Atom, Block, Eqn, Trace
 from adcompile.ir.builder import Builder
 from adcompile.primitives import PRIMITIVES, Emitter
@@ -32,7 +33,8 @@ def _drop(block: Block, builder: Builder) -> Block:
                 equal.join(one, two)
     kept = []
     for eqn in block.eqns:
-        if eqn.op == "check_same" and equal.holds(*(_meaning(builder, a) for a in eqn.args)):
+        implied = eqn.op == "check_same" and eqn.attrs["message"] != DIFFERENT_SIZES
+        if implied and equal.holds(*(_meaning(builder, a) for a in eqn.args)):
             continue
         regions = tuple(_drop(r, builder.child()) for r in eqn.regions)
         kept.append(replace(eqn, regions=regions) if regions else eqn)

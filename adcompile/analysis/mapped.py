@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 
 from adcompile.ir import Atom, Block, Eqn, Value, is_float
 
+DIFFERENT_SIZES = "mapped arguments have different sizes"
+"""The words of the check that the arguments of a batch fit together."""
 Found = set[Value]
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from adcompile.analysis.mapped import mapped_values
+from adcompile.analysis.mapped import DIFFERENT_SIZES, mapped_values
 from adcompile.errors import AdcompileError, InvalidArgument, MissingRule, ShapeMismatch
 from adcompile.ir import ANY, Array, Atom, Block, Eqn, Trace, Type, Value
 from adcompile.ir.builder import Builder
@@ -73,9 +73,9 @@ def _common_size(op: Emitter, mapped: Sequence[tuple[Value, int]], loc: SourceLo
     known = {d for d in dims if d != ANY}
     if len(known) > 1 and (1 in known or all(isinstance(d, int) for d in known)):
         names = ", ".join(f"{p.name or 'an argument'}: {p.type} along axis {axis}" for p, axis in mapped)
-        raise ShapeMismatch(f"mapped arguments have different sizes ({names})", loc, "Map over axes of one size.")
+        raise ShapeMismatch(f"{DIFFERENT_SIZES} ({names})", loc, "Map over axes of one size.")
     for size in sizes[1:]:
-        op.check_same(sizes[0], size, "mapped arguments have different sizes")
+        op.check_same(sizes[0], size, DIFFERENT_SIZES)
     return op.atom(sizes[0]), next((d for d in dims if d != ANY), ANY)
 
 
