@@ -9,7 +9,7 @@ The reader of `adcompile.primitives.batching`; what is mapped is found beforehan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from adcompile.analysis.mapped import DIFFERENT_SIZES, mapped_values
@@ -64,6 +64,22 @@ def batch_trace(trace: Trace, in_axes: Axes, types: Sequence[Type], out_axes: Ax
         for old, new, axis in zip(trace.results, results, out_axes, strict=True)
     ]
     return simplify(Trace(f"{trace.name}_vmap", op.builder.block(params, outs)))
+
+
+def batch_block(op: Emitter, block: Block, seeds: Mapping[Value, Atom], likes: Mapping[Value, Atom]) -> list[Atom]:
+    """The results of a block for a batch of values of some parameters, every one with the batch in its first axis.
+
+    ``seeds`` gives the batch of each parameter, ``likes`` a value of the shape of one element.
+    """
+    first = op.handle(next(iter(seeds.values())))
+    batching = Batching(op.atom(op.size(first, 0)), first.type.dims[0], mapped_values(block, seeds))
+    source = op.builder.child()
+    source.shapes.update(likes)
+    env: Env = {}
+    for param, seed in seeds.items():
+        batching.bind(op, env, param, seed)
+    results = batching.block(op, source, block, env)
+    return [batching.spread(op, old, new) for old, new in zip(block.results, results, strict=True)]
 
 
 def _common_size(op: Emitter, mapped: Sequence[tuple[Value, int]], loc: SourceLoc | None) -> tuple[Atom, Dim]:
