@@ -80,6 +80,7 @@ def _sizes(op, atom: Atom) -> list[Atom]:
 
 
 def _resolved(op, size: Atom) -> Atom:
-    """A size that the program asks for, as what it is known to be."""
+    """A size that a body asks of its parameter, as that of the value whose shape the parameter has."""
     eqn = op.builder.definition(size)
-    return op.atom(op.size(*eqn.args, eqn.attrs["axis"])) if eqn is not None and eqn.op == "dim" else size
+    source = op.builder.shape_source(eqn.args[0]) if eqn is not None and eqn.op == "dim" else None
+    return size if source is None else op.atom(op.size(source, eqn.attrs["axis"]))

@@ -59,6 +59,7 @@ def batch_trace(trace: Trace, in_axes: Axes, types: Sequence[Type], out_axes: Ax
         order = (axis, *(i for i in range(param.type.rank) if i != axis))
         batching.bind(op, env, old, param if axis == 0 else op.transpose(param, perm=order).atom)
     results = batching.block(op, Builder(), trace.block, env)
+    op.builder.loc = loc
     outs = [
         _placed(op, batching, old, new, axis)
         for old, new, axis in zip(trace.results, results, out_axes, strict=True)
