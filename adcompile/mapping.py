@@ -1,7 +1,7 @@
 """`vmap`: a function that traces itself as a batch of calls of another.
 
-The inner function is traced on one element of each mapped argument; `adcompile.transform.batch` makes the program of all
-calls of it, which takes the place of the call. So a mapped function is an ordinary function to every other transform.
+The inner function is traced on one element of each mapped argument; `adcompile.transform.batch` makes the program of
+all calls of it, which takes the place of the call. So every other transform sees an ordinary function.
 Bradbury et al., JAX (2018), "vmap".
 """
 
@@ -99,17 +99,15 @@ def leaf_axes(axes: AxesTree, structure: Structure, what: str) -> list[int | Non
         raise InvalidArgument(f"{what} holds {axes!r}", remedy="Use ints, None, and containers of them.")
     keys, children = given
     if structure.kind is None or len(children) != len(structure.children):
+        wanted = "a single value" if structure.kind is None else f"{len(structure.children)} values"
         raise InvalidArgument(
-            f"{what} has {len(children)} entries for {structure.kind and len(structure.children) or 'a single value'}",
-            remedy="Give one entry per argument, or one int for all.",
+            f"{what} has {len(children)} entries for {wanted}", remedy="Give one entry for each, or one int for all."
         )
     by_key = dict(zip(keys, children, strict=True))
     same_keys = isinstance(axes, dict) and set(by_key) == set(structure.keys)
     ordered = [by_key[key] for key in structure.keys] if same_keys else children
     return [
-        axis
-        for child, part in zip(ordered, structure.children, strict=True)
-        for axis in leaf_axes(child, part, what)
+        axis for child, part in zip(ordered, structure.children, strict=True) for axis in leaf_axes(child, part, what)
     ]
 
 
@@ -141,4 +139,3 @@ def _place(function: Any) -> SourceLoc | None:
         function = function.function
     code: Any = getattr(getattr(function, "py_func", function), "__code__", None)
     return None if code is None else SourceLoc(code.co_filename, code.co_firstlineno, 0, 0, code.co_name)
-

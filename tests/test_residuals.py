@@ -185,5 +185,7 @@ def test_gradient_of_a_loss_with_derivatives_inside(backend):
 
     loss = adcompile.jit(burgers_loss)
     difference = (loss(moved(step), X, Y) - loss(moved(-step), X, Y)) / (2 * step)
-    product = sum(np.sum(g * d) for pair, move in zip(gradient, direction, strict=True) for g, d in zip(pair, move, strict=True))
+    product = sum(
+        np.sum(g * d) for pair, move in zip(gradient, direction, strict=True) for g, d in zip(pair, move, strict=True)
+    )
     np.testing.assert_allclose(product, difference, rtol=1e-7)

@@ -117,7 +117,9 @@ def affine(a, x, b):
 def test_axes(in_axes, out_axes, backend):
     axes = in_axes if isinstance(in_axes, tuple) else (in_axes,) * 3
     args = [R.normal(size=(2, 3)), R.normal(size=3), R.normal(size=2)]
-    whole = [a if axis is None else np.stack([a, 2 * a, a * a, a - 1], axis) for a, axis in zip(args, axes, strict=True)]
+    whole = [
+        a if axis is None else np.stack([a, 2 * a, a * a, a - 1], axis) for a, axis in zip(args, axes, strict=True)
+    ]
     single = [
         affine(*(w if axis is None else np.take(w, k, axis) for w, axis in zip(whole, axes, strict=True)))
         for k in range(4)
@@ -293,7 +295,9 @@ def doubled(x, w):
     return x * np.sum(w)
 
 
-doubled.defvjp(lambda x, w: (x * np.sum(w), (x, w)), lambda kept, bar: (2.0 * bar * np.sum(kept[1]), bar * kept[0] * kept[1]))
+doubled.defvjp(
+    lambda x, w: (x * np.sum(w), (x, w)), lambda kept, bar: (2.0 * bar * np.sum(kept[1]), bar * kept[0] * kept[1])
+)
 
 
 @pytest.mark.parametrize("backend", FAST)

@@ -78,7 +78,7 @@ def _condition(condition: Block, carried: Iterable[Value], found: Found) -> None
 
 
 def _ruled(eqn: Eqn, found: Found) -> None:
-    """A call with a rule of the user's: what any part of it returns is mapped where an argument is, or a captured value."""
+    """A call with a rule of the user's: all that it returns is mapped, where anything in it is."""
     primal, *rules = eqn.regions
     _follow(primal.params, eqn.args, found)
     _visit(primal, found)

@@ -34,8 +34,7 @@ class Moved:
 def subscript(op: Any, x: Any, x_mapped: bool, args: Sequence[Any], mapped: Flags, spec: Spec) -> Moved:
     """The subscript of all calls; ``x`` and ``args`` are mapped where their flag says so."""
     entries = [
-        (entry, given, flags)
-        for (entry, given), (_, flags) in zip(split(spec, args), split(spec, mapped), strict=True)
+        (entry, given, flags) for (entry, given), (_, flags) in zip(split(spec, args), split(spec, mapped), strict=True)
     ]
     kept = [f"kept {i}" for i, entry in enumerate(spec) if entry[0] in ("slice", "new")]
     rank = max((given[0].rank - flags[0] for entry, given, flags in entries if entry[0] == "array"), default=0)

@@ -1,8 +1,8 @@
 """Batching rules: one equation for every call of a batch at once.
 
 A mapped value carries its batch in its first axis; any other value is the same in every call. A rule
-``batch(op, args, mapped, attrs)`` gives the result with the batch first; it is asked where an argument is mapped. What a
-NumPy user would write is aimed at: a matrix times a mapped vector is one product ``x @ a.T``.
+``batch(op, args, mapped, attrs)`` gives the result with the batch first; it is asked where an argument is mapped. The
+aim is what a NumPy user would write: a matrix times a mapped vector is one product ``x @ a.T``.
 """
 
 from __future__ import annotations
@@ -254,7 +254,7 @@ def matmul(op: Any, args: Sequence[Any], mapped: Flags, attrs: Mapping[str, Any]
     rank_a, rank_b = a.rank - mapped[0], b.rank - mapped[1]
     if not mapped[0] and rank_b == 1 and rank_a <= 2:
         return b @ (op.swap_last(a) if rank_a == 2 else a)
-    if not mapped[1] and rank_b <= 2 or not mapped[0] and rank_a == 1 and rank_b == 2:
+    if (not mapped[1] and rank_b <= 2) or (not mapped[0] and (rank_a, rank_b) == (1, 2)):
         return a @ b
     if rank_a == rank_b == 1:
         return _inner(op, a, b)
@@ -279,4 +279,3 @@ def _stacked(op: Any, a: Any, b: Any, mapped: Flags, ranks: tuple[int, int]) -> 
     if ranks[1] == 1:
         product = op.squeeze_axis(product, product.rank - 1)
     return op.squeeze_axis(product, product.rank - 2 + (ranks[1] == 1)) if ranks[0] == 1 else product
-

@@ -24,6 +24,7 @@ from adcompile.primitives.registry import Primitive, define
 from adcompile.primitives.scalar import broadcast_dims, broadcast_shape
 from adcompile.primitives.specs import FULL, Spec, advanced_position, assembled, split, subscript_text, undone
 
+
 def _infer_index(types: tuple[Type, ...], attrs: Mapping[str, Any]) -> tuple[Type, ...]:
     array, spec = types[0], attrs["spec"]
     kept, axis, arrays = [], 0, []

@@ -82,5 +82,7 @@ def _sizes(op, atom: Atom) -> list[Atom]:
 def _resolved(op, size: Atom) -> Atom:
     """A size that a body asks of its parameter, as that of the value whose shape the parameter has."""
     eqn = op.builder.definition(size)
-    source = op.builder.shape_source(eqn.args[0]) if eqn is not None and eqn.op == "dim" else None
+    if eqn is None or eqn.op != "dim":
+        return size
+    source = op.builder.shape_source(eqn.args[0])
     return size if source is None else op.atom(op.size(source, eqn.attrs["axis"]))

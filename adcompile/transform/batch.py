@@ -1,8 +1,8 @@
 """Batching: a program of one call → the program of all calls at once, their values in a new first axis.
 
-Every equation is emitted again by the batching rule of its primitive; what no mapped value enters stays as it was. Sizes
-stay symbolic: one program serves every batch. Branches and loops that mapped values decide are in `batch_control`.
-Guarantees the types of the single call with one more dimension, and no access or computation that no single call makes.
+Every equation is emitted again by the batching rule of its primitive; what no mapped value enters stays as it was.
+Sizes stay symbolic: one program serves every batch. Branches and loops that mapped values decide are in `batch_control`.
+Guarantees the types of the single call with one more dimension, and no error that no single call has.
 
 The reader of `adcompile.primitives.batching`; what is mapped is found beforehand (`adcompile.analysis.mapped`).
 """
@@ -61,8 +61,7 @@ def batch_trace(trace: Trace, in_axes: Axes, types: Sequence[Type], out_axes: Ax
     results = batching.block(op, Builder(), trace.block, env)
     op.builder.loc = loc
     outs = [
-        _placed(op, batching, old, new, axis)
-        for old, new, axis in zip(trace.results, results, out_axes, strict=True)
+        _placed(op, batching, old, new, axis) for old, new, axis in zip(trace.results, results, out_axes, strict=True)
     ]
     return simplify(Trace(f"{trace.name}_vmap", op.builder.block(params, outs)))
 
@@ -224,4 +223,3 @@ def _apply(op: Emitter, eqn: Eqn, args: Sequence[Handle], flags: Sequence[bool])
         raise MissingRule(f"{eqn.op} has no batching rule", eqn.loc, "Loop over the calls in Python.")
     outs = primitive.batch(op, args, flags, eqn.attrs)
     return outs if isinstance(outs, tuple) else (outs,)
-

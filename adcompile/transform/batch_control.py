@@ -1,12 +1,12 @@
 """Batching of branches, loops and user-ruled calls.
 
-What no mapped value decides stays a branch or a loop. A branch on a mapped value computes both sides and selects; a loop
-runs until the last call has finished, and finished calls keep what they have.
+What no mapped value decides stays a branch or a loop. A branch on a mapped value computes both sides and selects; a
+loop runs until the last call has finished, and finished calls keep what they have.
 
-A side that could raise, loop for ever or give nan for calls that do not take it is guarded: it runs only where some call
-takes it, and there the others compute with the values of the first that does (`as_live`), so that nothing is computed
-that no single call computes. No derivative flows through such a stand-in. Sides of scalar arithmetic need no guard:
-derivatives select before they multiply (`adcompile.transform.rules`).
+A side that could raise, loop for ever or give nan for calls that do not take it is guarded: it runs only where some
+call takes it, and there the others compute with the values of the first that does (`as_live`), so that nothing is
+computed that no single call computes. No derivative flows through such a stand-in. Sides of scalar arithmetic need no
+guard: derivatives select before they multiply (`adcompile.transform.rules`).
 """
 
 from __future__ import annotations
@@ -72,9 +72,7 @@ def _select(batching: Batching, op: Emitter, source: Builder, eqn: Eqn, env: Env
         batching.bind(op, env, out, chosen)
 
 
-def _chosen(
-    batching: Batching, op: Emitter, condition: Handle, out: Value, ways: Sequence[tuple[Atom, Atom]]
-) -> Atom:
+def _chosen(batching: Batching, op: Emitter, condition: Handle, out: Value, ways: Sequence[tuple[Atom, Atom]]) -> Atom:
     """``np.where`` of two values of each call, each given with the value of a single call that it stands for."""
     if ways[0][1] == ways[1][1]:
         return batching.spread(op, *ways[0])
@@ -114,9 +112,7 @@ def _is_harmless(eqn: Eqn, batching: Batching) -> bool:
     return eqn.op not in _FAILING or is_float(eqn.outs[0].type)
 
 
-def _guarded(
-    batching: Batching, op: Emitter, source: Builder, region: Block, env: Env, live: Handle
-) -> list[Atom]:
+def _guarded(batching: Batching, op: Emitter, source: Builder, region: Block, env: Env, live: Handle) -> list[Atom]:
     """A side of a branch, run only where some call takes it, the others in the place of the first that does."""
     inner, other = Emitter(op.builder.child()), Emitter(op.builder.child())
     guarded, inside = _stand_in(batching, inner, [region], env, live)
@@ -336,9 +332,7 @@ def _batch_ruled(batching: Batching, op: Emitter, source: Builder, eqn: Eqn, env
     if not any(map(batching.is_mapped, eqn.outs)):
         emit_whole(op, eqn, env)
         return
-    regions = [
-        _batch_region(batching, op, source, eqn, env, place, region) for place, region in enumerate(eqn.regions)
-    ]
+    regions = [_batch_region(batching, op, source, eqn, env, place, region) for place, region in enumerate(eqn.regions)]
     _emit(batching, op, eqn, env, [read(env, a) for a in eqn.args], regions)
 
 

@@ -190,4 +190,12 @@ def _shape_back(op: Emitter, table: Atom, result: Atom, param: Value) -> Atom:
     return op.reshape_to(op.handle(table), sizes, type).atom
 
 
-__all__ = ["batch_control", "gradient_trace", "jacobian_trace", "jvp_trace", "reverse_control", "reverse_custom", "vjp_trace"]
+__all__ = [
+    "batch_control",
+    "gradient_trace",
+    "jacobian_trace",
+    "jvp_trace",
+    "reverse_control",
+    "reverse_custom",
+    "vjp_trace",
+]

@@ -29,7 +29,8 @@ MORE = [
     Case("searchsorted", (np.sort(V), R.normal(size=3)), {"side": "left"}),
     Case("searchsorted", (np.sort(V), R.normal(size=(2, 3))), {"side": "right"}),
     Case("searchsorted", (np.sort(V), np.float64(0.2)), {"side": "left"}),
-    Case("dim", (T,), {"axis": 1}), Case("empty", (Dynamic(2), 3), {"dtype": "float64"}), Case("arange", (0, Dynamic(4), 1), {}),
+    Case("dim", (T,), {"axis": 1}), Case("empty", (Dynamic(2), 3), {"dtype": "float64"}),
+    Case("arange", (0, Dynamic(4), 1), {}),
     Case("nonzero", (np.array([True, False, True]),), {}), Case("roll", (M, Dynamic(1)), {"axis": 0}),
     Case("index", (T, Dynamic(1), P), {"spec": (FULL, int_, array)}),
     Case("index", (T, Dynamic(1), Dynamic(2)), {"spec": (int_, FULL, int_)}),
@@ -48,7 +49,7 @@ CASES = [*STRUCTURAL, *MORE]
 
 def variants(value: Any, case: Case) -> list[Any]:
     """What the calls of a batch have in the place of a value: near it, and valid where it is."""
-    if isinstance(value, (bool, np.bool_)) or getattr(value, "dtype", None) == bool:
+    if isinstance(value, (bool, np.bool_)) or np.asarray(value).dtype.kind == "b":
         return [value, ~np.asarray(value) if isinstance(value, np.ndarray) else not value, value]
     kind = value.dtype.type if isinstance(value, (np.ndarray, np.generic)) else type(value)
     if kind in (np.float64, np.float32, float):
@@ -68,9 +69,7 @@ def subsets(count: int) -> list[tuple[int, ...]]:
 def batched(trace: Trace, mapped: tuple[int, ...], lanes: list[list[Any]]) -> Trace:
     """The program of the batch, verified."""
     axes = [0 if k in mapped else None for k in range(len(trace.params))]
-    types = [
-        Array(p.type.dtype, ("n", *p.type.dims)) if k in mapped else p.type for k, p in enumerate(trace.params)
-    ]
+    types = [Array(p.type.dtype, ("n", *p.type.dims)) if k in mapped else p.type for k, p in enumerate(trace.params)]
     return verify(batch_trace(trace, axes, types, [0] * len(trace.results), None), infer)
 
 
