@@ -4,6 +4,7 @@ The residual of an exact solution is zero to rounding; that of a slightly wrong 
 """
 
 import collections
+import itertools
 import math
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 import adcompile
 from adcompile.ir.core import walk
+from adcompile.tree import flatten
 
 BACKENDS = ("python", "llvm")
 R = np.random.default_rng(8)
@@ -96,9 +98,7 @@ def test_residual_of_the_exact_solution(equation, backend):
 # -- what derivatives of a network cost -----------------------------------------------------------------------------
 
 SIZES = (2, 6, 6, 6, 1)
-PARAMS = [
-    (R.normal(size=(n, m)) / math.sqrt(m), 0.1 * R.normal(size=n)) for m, n in zip(SIZES[:-1], SIZES[1:], strict=True)
-]
+PARAMS = [(R.normal(size=(n, m)) / math.sqrt(m), 0.1 * R.normal(size=n)) for m, n in itertools.pairwise(SIZES)]
 
 
 def network(params, x, t):
@@ -185,7 +185,6 @@ def test_gradient_of_a_loss_with_derivatives_inside(backend):
 
     loss = adcompile.jit(burgers_loss)
     difference = (loss(moved(step), X, Y) - loss(moved(-step), X, Y)) / (2 * step)
-    product = sum(
-        np.sum(g * d) for pair, move in zip(gradient, direction, strict=True) for g, d in zip(pair, move, strict=True)
-    )
+    pairs = zip(flatten(gradient)[0], flatten(direction)[0], strict=True)
+    product = sum(np.sum(bar * move) for bar, move in pairs)
     np.testing.assert_allclose(product, difference, rtol=1e-7)

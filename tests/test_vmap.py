@@ -604,3 +604,32 @@ def test_inspection():
     assert "np.sum" in str(mapped.trace(XS, 2.0))
     assert repr(mapped) == "<adcompile.vmap of wave>"
     assert mapped.__name__ == "wave"
+
+
+def divided(v, k):
+    n = 0
+    for x in v:
+        if x > 0.5:
+            n += 1
+    return n // k, n % 2
+
+
+@pytest.mark.parametrize("axis", [0, None])
+def test_counts_are_divided_as_in_a_single_call(axis):
+    mapped = adcompile.vmap(divided, (0, axis), backend="python")
+    one = [divided(x, 2) for x in XS]
+    found = mapped(XS, np.full(3, 2) if axis == 0 else 2)
+    np.testing.assert_array_equal(found, np.transpose(one))
+
+
+def nth_of_count(v, w):
+    n = 0
+    while n < len(v) and v[n] > w:
+        n += 1
+    return 7 // n
+
+
+def test_integer_division_by_zero_in_a_live_call():
+    with pytest.raises(ZeroDivisionError):
+        adcompile.vmap(nth_of_count, (0, None), backend="python")(XS, 9.0)
+    np.testing.assert_array_equal(adcompile.vmap(nth_of_count, (0, None))(XS, 0.0), [1, 1, 1])

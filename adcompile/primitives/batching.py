@@ -96,15 +96,26 @@ _COUNTING = ("floordiv", "mod")
 def elementwise(op: Any, eqn: Eqn, args: Sequence[Any], mapped: Flags) -> Any:
     """An elementwise equation on batches: broadcasting does it, in the dtypes that each call would compute in."""
     types = [a.type for a in eqn.args]
-    if eqn.op in _COUNTING and mapped[1] and all(_is_python_int(t) for t in types):
-        check_all(op, op.ne(args[1], 0), "ZeroDivisionError", "integer division or modulo by zero")
+    if eqn.op in _COUNTING and all(_is_python_int(t) for t in types):
+        _check_divisor(op, args[1], mapped[1])
     given = [align(op, x, m, eqn.outs[0].type.rank) for x, m in zip(args, mapped, strict=True)]
     values = slice(1, None) if eqn.op == "where" else slice(None)
     dtype = _common_dtype(types[values], eqn.outs[0].type)
     for k in range(len(given))[values]:
         if mapped[k] and _is_weak(types[k]) and dtype is not None:
             given[k] = op.cast(given[k], dtype=dtype)
-    return op(eqn.op, *given, **eqn.attrs)
+    result = op(eqn.op, *given, **eqn.attrs)
+    wanted = eqn.outs[0].type.dtype
+    return result if result.type.dtype == wanted else op.cast(result, dtype=wanted)
+
+
+def _check_divisor(op: Any, divisor: Any, mapped: bool) -> None:
+    """Raise as Python does where it divides an int by zero; NumPy only warns."""
+    condition = op.ne(divisor, 0)
+    if mapped:
+        condition = every(op, condition)
+    if not getattr(condition.atom, "value", False):
+        op("check_true", condition, error="ZeroDivisionError", message="integer division or modulo by zero")
 
 
 def _common_dtype(types: Sequence[Type], out: Type) -> str | None:

@@ -1,7 +1,7 @@
 """Batching: a program of one call → the program of all calls at once, their values in a new first axis.
 
 Every equation is emitted again by the batching rule of its primitive; what no mapped value enters stays as it was.
-Sizes stay symbolic: one program serves every batch. Branches and loops that mapped values decide are in `batch_control`.
+Sizes stay symbolic: one program serves every batch. Branches and loops are in `batch_control`.
 Guarantees the types of the single call with one more dimension, and no error that no single call has.
 
 The reader of `adcompile.primitives.batching`; what is mapped is found beforehand (`adcompile.analysis.mapped`).

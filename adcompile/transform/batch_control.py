@@ -92,7 +92,7 @@ def _is_room(source: Builder, region: Block, result: Atom) -> bool:
 
 # -- guarded regions --------------------------------------------------------------------------------------------
 
-_FAILING = {"floordiv", "mod", "lshift", "rshift"}
+_FAILING = {"floordiv", "mod", "lshift", "rshift", "pow"}
 """Elementwise primitives that raise, or are undefined, for some integers."""
 
 
