@@ -14,7 +14,8 @@ from adcompile.frontend.calls import STATIC
 from adcompile.frontend.trace import Inner, Known
 from adcompile.frontend.tracer import Tracer
 from adcompile.ir import is_float
-from adcompile.modes import Argnums, Gradient, HessianVector, Jacobian, Mode, Primal, Pullback, Tangent
+from adcompile.mapping import AxesTree, Mapped
+from adcompile.modes import Argnums, Batched, Gradient, HessianVector, Jacobian, Mode, Primal, Pullback, Tangent
 from adcompile.primitives import EXPANSIONS
 from adcompile.tree import flatten, map_leaves
 
@@ -103,6 +104,52 @@ def hessian(f: Any = None, argnums: Argnums = 0, **options: Any) -> Transform:
     if f is None:
         return lambda real: hessian(real, argnums, **options)  # type: ignore[return-value]
     return jacfwd(grad(f, argnums, **options), argnums, **options)
+
+
+def vmap(f: Any = None, in_axes: AxesTree = 0, out_axes: AxesTree = 0, **options: Any) -> Transform:
+    """A function over a batch: one program that computes all calls at once.
+
+    Parameters
+    ----------
+    f : callable
+        A function of one element; what `adcompile.grad` takes, another transform included.
+    in_axes : int, None, or a container of them
+        The axis of each argument that runs over the batch; None for an argument that is the same in every call. A tuple
+        has one entry per positional argument; containers of axes follow those of the arguments, and an int or None
+        stands for all leaves below it. Keyword arguments are mapped over their first axis.
+    out_axes : int, None, or a container of them
+        The axis of each result that gets the batch; None for a result that is the same in every call.
+    **options
+        As for `grad`.
+
+    Returns
+    -------
+    Transform
+        A function of the arguments with the batch axes in their places. All of these have one size, which may be
+        different in every call without compiling again.
+
+    Raises
+    ------
+    ShapeMismatch
+        If the mapped axes have different sizes.
+    InvalidArgument
+        If an axis does not exist, nothing is mapped, or a result with ``out_axes=None`` differs between calls.
+    MissingRule
+        If an array would have another size in every call.
+
+    References
+    ----------
+    Bradbury et al., JAX (2018): `jax.vmap`.
+
+    Examples
+    --------
+    >>> import numpy as np, adcompile
+    >>> adcompile.vmap(lambda w, x: np.dot(w, x), in_axes=(None, 0))(np.ones(2), np.array([[1.0, 2.0], [3.0, 4.0]]))
+    array([3., 7.])
+    """
+    if f is None:
+        return lambda real: vmap(real, in_axes, out_axes, **options)  # type: ignore[return-value]
+    return Transform(Mapped(f, in_axes, out_axes), Batched(in_axes, out_axes), Options(**options))
 
 
 # -- programs with seeds ----------------------------------------------------------------------------------------
@@ -265,7 +312,7 @@ def stop_gradient(x: Any) -> Any:
 
 
 EXPANSIONS[stop_gradient] = lambda op, x: map_leaves(op.stop_gradient, x)
-for _static in (grad, value_and_grad, jit, jacfwd, jacrev, hessian, hvp):
+for _static in (grad, value_and_grad, jit, jacfwd, jacrev, hessian, hvp, vmap):
     setattr(_static, STATIC, True)
 jvp.__adcompile_inline__ = _inline_jvp  # type: ignore[attr-defined]
 vjp.__adcompile_inline__ = _inline_vjp  # type: ignore[attr-defined]

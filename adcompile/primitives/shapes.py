@@ -6,9 +6,9 @@ has that shape again, then all of them have it always, and so has what the loop 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
-from adcompile.ir import Array, Atom, Block, Eqn, Value
+from adcompile.ir import Array, Atom, Block, Const, Eqn, Value
 from adcompile.ir.builder import Builder
 
 
@@ -43,16 +43,27 @@ def branch_sizes(builder: Builder, eqn: Eqn, out: Value) -> list[Atom] | None:
 
 def _branch_sizes(builder: Builder, eqn: Eqn, out: Value) -> list[Atom] | None:
     place = eqn.outs.index(out)
-    probes = builder.remembered(eqn, lambda: [_probe(builder, r.eqns, {}) for r in eqn.regions])
-    found = [_sizes(probe, r.results[place]) for probe, r in zip(probes, eqn.regions, strict=True)]
-    inside = {o for r in eqn.regions for e in r.eqns for o in e.outs}
-    if found[0] != found[1] or any(a in inside or not _visible(builder, a) for a in found[0]):
+    op = builder.remembered(eqn, lambda: _probe(builder, [e for r in eqn.regions for e in r.eqns], {}))
+    one, two = ([hoisted(builder, op.builder, (), a) for a in _sizes(op, r.results[place])] for r in eqn.regions)
+    return [a for a in one if a is not None] if one == two and None not in one else None
+
+
+def hoisted(outer: Builder, inner: Builder, params: Container[Atom], atom: Atom) -> Atom | None:
+    """A size of a region (its ``params``, and what ``inner`` defines) as one outside it; None where there is none."""
+    from adcompile.primitives.algebra import PRIMITIVES, Emitter
+
+    if isinstance(atom, Const) or (atom not in inner.definitions and atom not in params):
+        return atom
+    eqn = inner.definitions.get(atom)
+    if eqn is None or eqn.regions:
         return None
-    return found[0]
-
-
-def _visible(builder: Builder, atom: Atom) -> bool:
-    return not isinstance(atom, Value) or builder.definition(atom) is not None
+    op = Emitter(outer)
+    if eqn.op == "dim" and eqn.args[0] not in inner.definitions and eqn.args[0] not in params:
+        return op.atom(op.size(eqn.args[0], eqn.attrs["axis"]))
+    args = [hoisted(outer, inner, params, a) for a in eqn.args]
+    if not PRIMITIVES[eqn.op].elementwise or any(a is None for a in args):
+        return None
+    return op(eqn.op, *args, **eqn.attrs).atom
 
 
 def _probe(builder: Builder, eqns: Sequence[Eqn], shapes: dict[Value, Atom]):
@@ -67,4 +78,13 @@ def _probe(builder: Builder, eqns: Sequence[Eqn], shapes: dict[Value, Atom]):
 
 
 def _sizes(op, atom: Atom) -> list[Atom]:
-    return [op.atom(size) for size in op.shape(op.handle(atom))]
+    return [_resolved(op, op.atom(size)) for size in op.shape(op.handle(atom))]
+
+
+def _resolved(op, size: Atom) -> Atom:
+    """A size that a body asks of its parameter, as that of the value whose shape the parameter has."""
+    eqn = op.builder.definition(size)
+    if eqn is None or eqn.op != "dim":
+        return size
+    source = op.builder.shape_source(eqn.args[0])
+    return size if source is None else op.atom(op.size(source, eqn.attrs["axis"]))

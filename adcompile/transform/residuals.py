@@ -16,6 +16,7 @@ from adcompile.ir.builder import Builder
 from adcompile.ir.core import substitute
 from adcompile.primitives import PRIMITIVES, Emitter
 from adcompile.primitives.indexing import trip_count
+from adcompile.primitives.shapes import hoisted
 from adcompile.transform.tapes import Rows, Stack
 
 _DEAR = {"exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "pow", "erf", "erfc", "sqrt", "cbrt", "div"}
@@ -125,22 +126,8 @@ class Residuals:
         """A size inside the loop as one outside it; None where it changes from one iteration to the next."""
         if isinstance(size, int):
             return size
-        atom = self._hoisted(size.atom)
+        atom = hoisted(self.outer.builder, self.forward.builder, self.params, size.atom)
         return None if atom is None else self.outer.handle(atom)
-
-    def _hoisted(self, atom: Atom) -> Atom | None:
-        inside = self.forward.builder.definitions
-        if isinstance(atom, Const) or (atom not in inside and atom not in self.params):
-            return atom
-        eqn = inside.get(atom)
-        if eqn is None or eqn.regions:
-            return None
-        if eqn.op == "dim" and eqn.args[0] not in inside and eqn.args[0] not in self.params:
-            return self.outer.atom(self.outer.size(eqn.args[0], eqn.attrs["axis"]))
-        args = [self._hoisted(a) for a in eqn.args]
-        if not PRIMITIVES[eqn.op].elementwise or any(a is None for a in args):
-            return None
-        return self.outer(eqn.op, *args, **eqn.attrs).atom
 
     def _iteration(self, op: Emitter, index: Value) -> Any:
         """The number of the iteration with a given index, from 0."""

@@ -39,7 +39,7 @@ class Rows:
         self.value, self.sizes, self.count = value, sizes, count
         dims = (ANY if count is None else outer.dims_of([count])[0], *value.type.dims)
         room = FIRST_ROOM if count is None else count
-        tape = outer("full", outer.zero(value.type.dtype), room, *sizes, dims=dims)
+        tape = outer("full", outer.zero(value.type.dtype), room, *sizes, dims=dims, room=True)
         tape.atom.name = name_of(value)
         self.inits = [tape.atom]
         self.params = [Value(tape.type, tape.atom.name)]
@@ -66,7 +66,7 @@ class Stack:
     def __init__(self, outer: Emitter, inner: Emitter, value: Value, count: Any):
         self.value = value
         dtype = value.type.dtype
-        elements = outer("full", outer.zero(dtype), FIRST_ROOM, dims=(ANY,))
+        elements = outer("full", outer.zero(dtype), FIRST_ROOM, dims=(ANY,), room=True)
         elements.atom.name = name_of(value)
         self.top = Value(INDEX, f"{name_of(value)}_top")
         self.own_sizes = inner.shape(inner.handle(value))
