@@ -57,7 +57,7 @@ class Mapped:
         leaves, structure = flatten((tuple(args), dict(sorted(keywords.items()))))
         positional, named = structure.children
         axes = [*leaf_axes(self.in_axes, positional, "in_axes"), *[0] * named.count]
-        axes = [_checked(axis, t.read(leaf), k) for k, (axis, leaf) in enumerate(zip(axes, leaves, strict=True))]
+        axes = [_checked(axis, t.read(leaf)) for axis, leaf in zip(axes, leaves, strict=True)]
         if all(axis is None for axis in axes):
             raise InvalidArgument(f"vmap of {self.label} maps no array", loc, "Give one argument an axis.")
         inner = trace_inner(t, _Unwritten(self), args, keywords, lambda k, type: _element(type, axes[k]))
@@ -111,7 +111,7 @@ def leaf_axes(axes: AxesTree, structure: Structure, what: str) -> list[int | Non
     ]
 
 
-def _checked(axis: int | None, leaf: Any, place: int) -> int | None:
+def _checked(axis: int | None, leaf: Any) -> int | None:
     """The axis of an argument leaf, counted from the front; None for what is no number."""
     type = getattr(leaf, "type", None)
     if axis is None or (type is None and not isinstance(leaf, int | float)) or isinstance(leaf, bool):

@@ -27,7 +27,7 @@ def draw(rows: Sequence[Row]) -> str:
             y += LINE
         y += 6
     parts.append(_line(_place(1.0), y, "#000"))
-    size = f'width="{LEFT + WIDTH + 60}" height="{y + 10}"'
+    size = f'width="{LEFT + WIDTH + 140}" height="{y + 10}"'
     style = 'font-family="sans-serif" font-size="11"'
     background = '<rect width="100%" height="100%" fill="#fff"/>'
     return "\n".join([f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>', background, *parts, "</svg>", ""])

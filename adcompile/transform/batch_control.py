@@ -55,7 +55,7 @@ def _select(batching: Batching, op: Emitter, source: Builder, eqn: Eqn, env: Env
     condition = op.handle(read(env, eqn.args[0]))
     sides = []
     for region, taken in zip(eqn.regions, (True, False), strict=True):
-        if is_harmless(region, batching):
+        if is_harmless(region):
             results = batching.block(op, source.child(), region, dict(env))
         else:
             live = condition if taken else op.logical_not(condition)
@@ -63,12 +63,9 @@ def _select(batching: Batching, op: Emitter, source: Builder, eqn: Eqn, env: Env
         sides.append(results)
     for k, out in enumerate(eqn.outs):
         olds, news = [r.results[k] for r in eqn.regions], [side[k] for side in sides]
-        unread = [_is_room(source, region, old) for region, old in zip(eqn.regions, olds, strict=True)]
-        if any(unread):
-            chosen = news[unread.index(True) - 1]
-            chosen = batching.spread(op, olds[unread.index(True) - 1], chosen)
-        else:
-            chosen = _chosen(batching, op, condition, out, list(zip(olds, news, strict=True)))
+        ways = list(zip(olds, news, strict=True))
+        kept = [w for w, region in zip(ways, eqn.regions, strict=True) if not _is_room(source, region, w[0])]
+        chosen = _chosen(batching, op, condition, out, ways) if len(kept) != 1 else batching.spread(op, *kept[0])
         batching.bind(op, env, out, chosen)
 
 
@@ -96,14 +93,14 @@ _FAILING = {"floordiv", "mod", "lshift", "rshift", "pow"}
 """Elementwise primitives that raise, or are undefined, for some integers."""
 
 
-def is_harmless(region: Block, batching: Batching) -> bool:
+def is_harmless(region: Block) -> bool:
     """Whether a region is arithmetic on scalars that cannot raise, so that any call may run it."""
-    return all(_is_harmless(eqn, batching) for eqn in region.eqns)
+    return all(_is_harmless(eqn) for eqn in region.eqns)
 
 
-def _is_harmless(eqn: Eqn, batching: Batching) -> bool:
+def _is_harmless(eqn: Eqn) -> bool:
     if eqn.op == "if":
-        return all(is_harmless(region, batching) for region in eqn.regions)
+        return all(is_harmless(region) for region in eqn.regions)
     primitive = PRIMITIVES.get(eqn.op)
     if primitive is None or not primitive.elementwise or any(o.type.rank for o in eqn.outs):
         return False
@@ -236,7 +233,7 @@ class _Together:
         self.starts = [batching.spread(op, old, read(env, old)) for old in olds]
         self.steady = _steady(source, eqn)
         self.tapes = {k for k, old in enumerate(olds) if _is_tape(source, old)}
-        self.harmless = all(is_harmless(region, batching) for region in eqn.regions)
+        self.harmless = all(is_harmless(region) for region in eqn.regions)
 
     def params(self, inner: Emitter) -> list[Value]:
         """New parameters for what is carried."""
