@@ -17,6 +17,7 @@ from adcompile.lower.control import lower_block
 from adcompile.lower.growth import expand_growth
 from adcompile.lower.merge import merge_loops
 from adcompile.lower.split import split_loops
+from adcompile.lower.tiles import tile
 from adcompile.primitives import Emitter
 from adcompile.transform.simplify import drop_dead, simplify
 
@@ -46,7 +47,7 @@ def lower(trace: Trace) -> Trace:
     MissingRule
         Where a primitive has no lowering.
     """
-    trace = expand_growth(trace)
+    trace = tile(expand_growth(trace))
     context = Context(Emitter(Builder()))
     params = {}
     for param in trace.params:

@@ -58,6 +58,11 @@ def select(context: Context, base: Sequence[Index], spec: Sequence[tuple], args:
                 whole = whole and entry[3] == 1 and context.indices.equal(count, size)
                 positions.append(_at_slice(context, len(kept), first, entry[3]))
                 kept.append(count)
+            case "part":
+                first, count = map(as_index, given)
+                whole = False
+                positions.append(_at_slice(context, len(kept), first, 1))
+                kept.append(count)
             case "array":
                 whole = False
                 arrays.append(given[0])

@@ -5,6 +5,7 @@ A static ``spec`` says what each subscript is, in order; the dynamic parts follo
 - ``("int",)`` an integer scalar: one argument;
 - ``("slice", has_start, has_stop, step)`` with Python's meaning of negative and far bounds: up to two arguments;
 - ``("new",)`` a new axis: no argument;
+- ``("part",)`` a start and a number of elements that are known to be in range (lowering makes these): two arguments;
 - ``("array",)`` an integer array: one argument. NumPy's rules for the position of the broadcast dimensions hold.
 
 The frontend resolves ``...``, pads with full slices up to the rank, and turns boolean masks into integer arrays
@@ -32,7 +33,9 @@ def _infer_index(types: tuple[Type, ...], attrs: Mapping[str, Any]) -> tuple[Typ
         if entry[0] == "new":
             kept.append(1)
             continue
-        if entry[0] == "slice":
+        if entry[0] == "part":
+            kept.append(ANY)
+        elif entry[0] == "slice":
             kept.append(array.dims[axis] if entry == FULL or entry == (*FULL[:3], -1) else ANY)
         elif entry[0] == "array":
             arrays.append(args[0])

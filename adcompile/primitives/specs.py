@@ -10,13 +10,14 @@ from typing import Any
 
 Spec = tuple[tuple, ...]
 FULL = ("slice", False, False, 1)
+PART = ("part",)
 
 
 def split(spec: Spec, args: Sequence[Any]) -> list[tuple[tuple, tuple]]:
     """Pair every entry of ``spec`` with the arguments it consumes."""
     pairs, rest = [], list(args)
     for entry in spec:
-        count = {"int": 1, "array": 1, "new": 0}.get(entry[0], sum(entry[1:3]) if entry[0] == "slice" else 0)
+        count = {"int": 1, "array": 1, "new": 0, "part": 2}.get(entry[0], sum(entry[1:3]) if entry[0] == "slice" else 0)
         pairs.append((entry, tuple(rest[:count])))
         rest = rest[count:]
     return pairs
