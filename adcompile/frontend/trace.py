@@ -17,6 +17,7 @@ from adcompile.ir import Array, Atom, Const, Trace, Type, Value, free_values, is
 from adcompile.ir.core import Block, substitute
 from adcompile.primitives import Handle
 from adcompile.source import SourceLoc
+from adcompile.transform.simplify import emit_again
 from adcompile.tree import LEAF, Structure, assemble, children_of, flatten, names, unflatten
 
 
@@ -245,12 +246,12 @@ def _close(block: Any, captured: Sequence[Value]) -> Any:
 
 
 def splice(t: Tracer, program: Trace, atoms: Sequence[Atom]) -> list[Any]:
-    """Emit a closed trace into the current region; its results as traced values."""
-    env: dict[Value, Atom] = dict(zip(program.params, atoms, strict=True))
-    body = substitute(Block((), program.block.eqns, program.block.results), env)
-    for eqn in body.eqns:
-        t.op.builder.append(eqn)
-    return [t.wrap(t.op.handle(r)) for r in body.results]
+    """Emit a closed trace into the current region, sharing what is there already; its results as traced values."""
+    builder = t.op.builder
+    before = builder.loc, builder.note
+    results = emit_again(builder, program, atoms)
+    builder.loc, builder.note = before
+    return [t.wrap(t.op.handle(r)) for r in results]
 
 
 __all__ = [

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from adcompile.ir import Atom, Block, Const, Eqn, Trace, Value, free_values, is_float
 from adcompile.ir.builder import Builder
-from adcompile.ir.core import eqn_inputs
+from adcompile.ir.core import eqn_inputs, walk
 from adcompile.primitives import PRIMITIVES, Emitter
 
 Env = dict[Value, Atom]
@@ -22,9 +22,15 @@ def simplify(trace: Trace, *, final: bool = False) -> Trace:
     With ``final`` nothing will differentiate it any more: calls with rules of the user's and ``stop_gradient`` go too.
     """
     builder = Builder()
-    results = _Rebuild(final).block(builder, trace.block, {})
+    results = _Rebuild(trace.block, final).block(builder, trace.block, {})
     block = Block(trace.params, tuple(builder.eqns), tuple(results))
     return replace(trace, block=drop_dead(block))
+
+
+def emit_again(builder: Builder, trace: Trace, args: Sequence[Atom]) -> list[Atom]:
+    """Emit the equations of a trace into a program in progress, sharing what is there already; its results."""
+    env: Env = dict(zip(trace.params, args, strict=True))
+    return _Rebuild(trace.block, final=False).block(builder, trace.block, env)
 
 
 # -- rebuild: inline, forward identities, share ----------------------------------------------------------------
@@ -33,7 +39,8 @@ def simplify(trace: Trace, *, final: bool = False) -> Trace:
 class _Rebuild:
     """Emits a block again through a builder that shares equal equations."""
 
-    def __init__(self, final: bool):
+    def __init__(self, block: Block, final: bool):
+        self.updated = _updated(block)
         self.dropped = ("identity", "stop_gradient") if final else ("identity",)
         self.inlined = ("custom_jvp", "custom_vjp") if final else ()
 
@@ -55,7 +62,7 @@ class _Rebuild:
         if eqn.op == "check_same" and args[0] == args[1]:
             return ()
         if not eqn.regions:
-            return _share(builder, eqn, args)
+            return _share(builder, eqn, args, eqn.op == "full" and eqn.outs[0] not in self.updated)
         regions = [self.region(builder, r, env) for r in eqn.regions]
         types, names = [o.type for o in eqn.outs], [o.name for o in eqn.outs]
         return builder.emit(eqn.op, args, types, eqn.attrs, regions, names=names)
@@ -82,12 +89,24 @@ def _drop_constant(eqn: Eqn, env: Env) -> Eqn:
     return replace(eqn, args=args, outs=tuple(eqn.outs[k] for k in keep), regions=(region,))
 
 
-def _share(builder: Builder, eqn: Eqn, args: Sequence[Atom]) -> Sequence[Atom]:
+def _updated(block: Block) -> set[Atom]:
+    """The arrays that are updated, or handed to somebody who may update them; each is better off with its own memory."""
+    found: set[Atom] = set(block.results)
+    for eqn in walk(block):
+        if eqn.op in ("store", "accumulate", "gemm", "grow"):
+            found.add(eqn.args[0])
+        elif eqn.regions:
+            found.update(eqn.args)
+            found.update(r for region in eqn.regions for r in region.results)
+    return found
+
+
+def _share(builder: Builder, eqn: Eqn, args: Sequence[Atom], constant: bool) -> Sequence[Atom]:
     primitive = PRIMITIVES[eqn.op]
     if primitive.elementwise:
         return _emit_again(builder, eqn, args)
     types, names = [o.type for o in eqn.outs], [o.name for o in eqn.outs]
-    outs = builder.emit(eqn.op, args, types, eqn.attrs, pure=primitive.pure, names=names)
+    outs = builder.emit(eqn.op, args, types, eqn.attrs, pure=primitive.pure or constant, names=names)
     for out, name in zip(outs, names, strict=True):
         out.name = out.name or name
     return outs
