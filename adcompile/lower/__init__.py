@@ -17,6 +17,7 @@ from adcompile.lower.control import lower_block
 from adcompile.lower.growth import expand_growth
 from adcompile.lower.merge import merge_loops
 from adcompile.lower.split import split_loops
+from adcompile.lower.stack import stack_products
 from adcompile.lower.tiles import tile
 from adcompile.primitives import Emitter
 from adcompile.transform.simplify import drop_dead, simplify
@@ -57,7 +58,8 @@ def lower(trace: Trace) -> Trace:
     atoms = tuple(context.buffer(r).atom for r in results)
     block = drop_dead(Block(trace.params, tuple(context.op.builder.eqns), atoms))
     merged = simplify(replace(trace, block=merge_loops(block)))
-    return insert_copies(simplify(replace(trace, block=split_loops(merged.block))))
+    legal = insert_copies(simplify(replace(trace, block=split_loops(merged.block))))
+    return replace(legal, block=stack_products(legal.block))
 
 
 __all__ = ["RULES", "lower"]

@@ -112,6 +112,8 @@ class _Plan:
         for region in eqn.regions:
             for value in free_values(region):
                 self.use(value, [(eqn, 0), (eqn, 1)])
+                if value in self.defined_by and self.defined_by[value].op == "transpose":
+                    self.store([value])
 
     def operands(self, eqn: Eqn, here: Nests) -> None:
         """The uses that one equation makes of its operands."""

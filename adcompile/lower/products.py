@@ -13,7 +13,7 @@ from adcompile.lower.elementwise import apply, mapped
 from adcompile.lower.indices import Index, is_one
 from adcompile.lower.movement import mapped_view, reshaped, sized
 from adcompile.lower.reductions import spread_scalar
-from adcompile.primitives import Handle
+from adcompile.primitives import PRIMITIVES, Handle
 
 _INNER = "matmul: inner sizes differ"
 
@@ -108,13 +108,17 @@ def _flipped(context: Context, x: Delayed) -> Delayed:
 
 
 def fuse_sums(block: Block) -> Block:
-    """Array dialect → array dialect: ``c + a @ b`` becomes an accumulating ``gemm`` if nothing else reads ``a @ b``."""
+    """Array dialect → array dialect: ``c + a @ b`` becomes an accumulating ``gemm`` if nothing else reads ``a @ b``.
+
+    Not where c is computed element by element: then the sum is a part of that computation, and c is no array at all.
+    """
+    delayed = {e.outs[0] for e in block.eqns if e.op in PRIMITIVES and PRIMITIVES[e.op].elementwise}
     uses = Counter(v for e in block.eqns for v in eqn_inputs(e)) + Counter(set(block.results))
     products = {e.outs[0]: e for e in block.eqns if _is_product(e) and uses[e.outs[0]] == 1}
     fused: dict[Value, Eqn] = {}
     for eqn in block.eqns:
         for c, product in (eqn.args, eqn.args[::-1]) if eqn.op == "add" else ():
-            if product in products and c is not product and c.type == product.type:
+            if product in products and c is not product and c.type == product.type and c not in delayed - fused.keys():
                 attrs = {"trans_a": False, "trans_b": False, "accumulate": True}
                 fused[eqn.outs[0]] = replace(eqn, op="gemm", args=(c, *products.pop(product).args), attrs=attrs)
                 fused[product] = eqn

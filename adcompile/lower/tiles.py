@@ -120,7 +120,7 @@ class _Tiling:
 
     def loop(self) -> dict[Value, Atom]:
         """Emit the loop; what stands for each value that leaves it."""
-        inside, leaving = self.equations(ROWS, SUM), _leaving(self.batch, self.source)
+        inside, leaving = _by_layer(self.equations(ROWS, SUM)), _leaving(self.batch, self.source)
         self.op.builder.loc, self.op.builder.note = inside[0].loc, inside[0].note
         rows = self.op.handle(self.op.atom(self.op.size(*self.batch.source[self.batch.size])))
         self.check_rows(inside, rows)
@@ -237,6 +237,15 @@ class _Tiling:
         other = {"add": "sub", "sub": "add"}[op]
         signs = {"add": (op, op), "sub": (op, other), "neg": (other,)}[eqn.op]
         return [t for a, sign in zip(eqn.args, signs, strict=True) for t in self.terms(a, sign)]
+
+
+def _by_layer(eqns: Sequence[Eqn]) -> list[Eqn]:
+    """Pure equations by how many products they come after: a value and its derivatives meet each matrix together."""
+    layers: dict[Value, int] = {}
+    for eqn in eqns:
+        depth = max((layers.get(v, 0) for v in eqn_inputs(eqn)), default=0) + (eqn.op == "matmul")
+        layers.update(dict.fromkeys(eqn.outs, depth))
+    return sorted(eqns, key=lambda e: layers[e.outs[0]])
 
 
 def _renamed(eqn: Eqn, names: dict[Value, Atom]) -> Eqn:

@@ -8,6 +8,15 @@ from adcompile.primitives.array import tuple_text
 from adcompile.primitives.indexing import FULL
 from adcompile.primitives.registry import Primitive, define
 
+
+
+def _part_text(texts, eqn):
+    whole, rows = texts[:2]
+    place = eqn.attrs["place"]
+    first = {0: "", 1: rows}.get(place, f"{place} * {rows}")
+    return f"{whole}[{first}:{rows if place == 0 else f'{place + 1} * {rows}'}]"
+
+
 define(
     Primitive(
         "empty",
@@ -33,6 +42,17 @@ define(
         batch=batching.same("copy"),
         pure=False,
         doc="a new buffer with the same elements",
+    )
+)
+define(
+    Primitive(
+        "part",
+        infer=lambda types, attrs: (types[0],),
+        shape=lambda op, args, attrs: args[1:],
+        python=_part_text,
+        differentiable=False,
+        pure=False,
+        doc="rows place·n to (place + 1)·n of a buffer, as a buffer of its own; n is the first size",
     )
 )
 

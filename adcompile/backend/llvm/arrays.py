@@ -75,6 +75,20 @@ def _reshape(kernel: Kernel, eqn: Eqn) -> list[Operand]:
     return [Buffer(source.pointer, sizes, source.root)]
 
 
+def _part(kernel: Kernel, eqn: Eqn) -> list[Operand]:
+    """A place in a buffer, which is a root of its own."""
+    whole, code, out = kernel.read(eqn.args[0]), kernel.code, eqn.outs[0]
+    sizes = tuple(
+        str(known) if isinstance(known, int) else kernel.scalar(a, "int64")
+        for known, a in zip(out.type.dims, eqn.args[1:], strict=True)
+    )
+    count = _elements(kernel, Buffer(whole.pointer, sizes, out))
+    offset = code.let(f"mul nsw i64 {count}, {eqn.attrs['place']}")
+    pointer = code.let(f"getelementptr inbounds {memory_type(out.type.dtype)}, ptr {whole.pointer}, i64 {offset}")
+    kernel.memory.announce(out, kernel.depth)
+    return [Buffer(pointer, sizes, out)]
+
+
 # -- single elements ----------------------------------------------------------------------------------------------
 
 
@@ -167,7 +181,7 @@ def _check_true(kernel: Kernel, eqn: Eqn) -> list[Operand]:
 
 
 HANDLERS = {
-    "empty": _empty, "copy": _copy, "dim": _dim, "reshape": _reshape,
+    "empty": _empty, "copy": _copy, "dim": _dim, "reshape": _reshape, "part": _part,
     "index": _index, "store": _store, "accumulate": _accumulate,
     "check_same": _check_same, "check_index": _check_index, "check_nonzero": _check_nonzero,
     "check_true": _check_true,

@@ -16,6 +16,8 @@ from adcompile.ir import Array, Atom, Block, Eqn, Trace, Value
 
 _SAME_BUFFER = ("store", "accumulate", "gemm", "reshape", "stop_gradient")
 _FRESH = ("empty", "copy")
+_OWN = (*_FRESH, "part")
+"""Parts of a buffer are roots: nothing but products, which are calls, reads the whole."""
 _MERGES = ("if", "loop", "while")
 
 
@@ -48,7 +50,7 @@ class Roots:
                     self._define(param, "carried", eqn, position)
                 self._scan(region)
             for position, out in enumerate(eqn.outs):
-                if isinstance(out.type, Array) and eqn.op not in (*_SAME_BUFFER, *_FRESH, *_MERGES):
+                if isinstance(out.type, Array) and eqn.op not in (*_SAME_BUFFER, *_OWN, *_MERGES):
                     raise MissingRule(f"{eqn.op} of arrays is not in the loop dialect", eqn.loc)
                 self._define(out, "out", eqn, position)
                 self.home[out] = block
@@ -93,7 +95,7 @@ class Roots:
     def sources(self, root: Value) -> tuple[Value, ...]:
         """The roots that a merge chooses from; none for a buffer."""
         kind, eqn, position = self.definitions[root]
-        if kind == "input" or eqn is None or (kind == "out" and eqn.op in _FRESH):
+        if kind == "input" or eqn is None or (kind == "out" and eqn.op in _OWN):
             return ()
         if eqn.op == "if":
             return tuple(self.root(r.results[position]) for r in eqn.regions)
