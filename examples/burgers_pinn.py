@@ -66,9 +66,7 @@ def loss(parameters, interior, data):
 
 def glorot(random, sizes):
     """Normal weights by the rule of Glorot and Bengio, zero biases."""
-    return tuple(
-        (random.normal(size=(a, b)) * np.sqrt(2 / (a + b)), np.zeros(b)) for a, b in pairwise(sizes)
-    )
+    return tuple((random.normal(size=(a, b)) * np.sqrt(2 / (a + b)), np.zeros(b)) for a, b in pairwise(sizes))
 
 
 def pack(parameters):
@@ -167,5 +165,7 @@ for axis, moment in zip(axes[1], (0.25, 0.5, 0.75), strict=True):
 axes[1, 0].legend()
 save(figure, "burgers_pinn")
 
-print(f"{found.nfev + ADAM_STEPS:,} gradients at {COLLOCATION_POINTS:,} points in {seconds:.0f} s: loss {found.fun:.2e}")
+print(
+    f"{found.nfev + ADAM_STEPS:,} gradients at {COLLOCATION_POINTS:,} points in {seconds:.0f} s: loss {found.fun:.2e}"
+)
 check(f"relative L2 error against the exact solution {error:.2e} ≤ {ALLOWED:.0e}", error <= ALLOWED)

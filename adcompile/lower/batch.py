@@ -18,7 +18,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-
 from adcompile.ir import Array, Atom, Block, Const, Eqn, Value
 from adcompile.ir.builder import Builder
 from adcompile.ir.core import eqn_inputs
@@ -133,7 +132,9 @@ def _kind(eqn: Eqn, state: Mapping[Value, str], axes: Axes, known: Callable[[Ato
     if AFTER in met:
         return AFTER
     if SUM in met:
-        return SUM if met == {SUM} and eqn.op in _LINEAR and all(a.type == eqn.outs[0].type for a in eqn.args) else AFTER
+        return (
+            SUM if met == {SUM} and eqn.op in _LINEAR and all(a.type == eqn.outs[0].type for a in eqn.args) else AFTER
+        )
     kind = None if eqn.regions else _rows_or_sum(eqn, axes)
     if kind == SUM and not all(known(sizes.of(o, k)) for o in eqn.outs for k in range(o.type.rank)):
         kind = None
@@ -221,5 +222,3 @@ _RULES: dict[str, Callable[[Eqn, Axes], str | None]] = {
 }
 
 __all__ = ["AFTER", "BEFORE", "ROWS", "SUM", "Batch", "batches", "joined_axes"]
-
-

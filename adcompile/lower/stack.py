@@ -10,7 +10,7 @@ is read. It needs updates that are legal in place (`adcompile.analysis.inplace`)
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from adcompile.ir import ANY, Array, Atom, Block, Const, Eqn, Value
@@ -18,6 +18,8 @@ from adcompile.ir.core import eqn_inputs, substitute
 from adcompile.ir.types import INDEX
 
 _UPDATES = frozenset({"store", "accumulate", "gemm"})
+_PLAIN = _UPDATES | {"empty", "index", "dim", "copy", "loop"}
+"""Equations that leave a buffer where it is; one that meets another equation is in no stack."""
 
 
 def stack_products(block: Block) -> Block:
@@ -36,11 +38,13 @@ class _Stack:
 
     def __post_init__(self):
         (first,) = self.members[0].outs
-        self.whole = Value(Array(first.type.dtype, (ANY, *first.type.dims[1:])), f"{first.name}_stack" * bool(first.name))
+        self.whole = Value(
+            Array(first.type.dtype, (ANY, *first.type.dims[1:])), f"{first.name}_stack" * bool(first.name)
+        )
 
     def place(self, origin: Eqn) -> int:
-        """The position of a buffer."""
-        return self.members.index(origin)
+        """The position of a buffer; -1 where it is no part."""
+        return next((k for k, member in enumerate(self.members) if member is origin), -1)
 
     def allocation(self) -> list[Eqn]:
         """The equations that make the whole, before the first of its parts."""
@@ -63,10 +67,11 @@ class _Stacking:
         self.origins: dict[Value, Eqn] = {}
         self.positions: dict[int, int] = {}
         self.touched: dict[int, list[int]] = {}
+        self.kept: set[int] = set()
         for position, eqn in enumerate(block.eqns):
             self.positions[id(eqn)] = position
             self.follow(eqn, position)
-        self.kept = {id(self.origins[r]) for r in block.results if isinstance(r, Value) and r in self.origins}
+        self.keep(block.results)
         self.stacks: dict[int, _Stack] = {}
         self.joined: dict[int, list[Eqn]] = {}
 
@@ -75,15 +80,23 @@ class _Stacking:
         for value in eqn_inputs(eqn):
             if value in self.origins:
                 self.touched[id(self.origins[value])].append(position)
+        if eqn.op not in _PLAIN:
+            self.keep(eqn_inputs(eqn))
         if eqn.op == "empty" and eqn.outs[0].type.rank == 2:
             self.origins[eqn.outs[0]] = eqn
             self.touched[id(eqn)] = []
         elif eqn.op in _UPDATES and eqn.args[0] in self.origins:
             self.origins[eqn.outs[0]] = self.origins[eqn.args[0]]
         elif eqn.op == "loop":
-            for out, start in zip(eqn.outs, eqn.args[3:], strict=True):
-                if start in self.origins:
+            for k, (out, start) in enumerate(zip(eqn.outs, eqn.args[3:], strict=True)):
+                if start in self.origins and _in_place(eqn, k):
                     self.origins[out] = self.origins[start]
+                else:
+                    self.keep([start])
+
+    def keep(self, atoms: Iterable[Atom]) -> None:
+        """Buffers that may go on under another name, and stay by themselves."""
+        self.kept |= {id(self.origins[a]) for a in atoms if isinstance(a, Value) and a in self.origins}
 
     # -- which products ---------------------------------------------------------------------------------------------
 
@@ -163,13 +176,11 @@ class _Stacking:
 
     def chains(self, products: Sequence[Eqn]) -> Iterator[list[Eqn]]:
         """Products added to one array, one after the other."""
-        after = {e.args[0]: e for e in products if e.attrs["accumulate"]}
-        inner = {e.args[0] for e in after.values()} & {o for e in products for o in e.outs}
-        for eqn in products:
-            if not self.is_share(eqn) or (eqn.args[0] in inner and any(eqn.args[0] in e.outs for e in products if self.is_share(e))):
-                continue
-            chain = [eqn]
-            while (following := after.get(chain[-1].outs[0])) is not None and self.is_share(following):
+        shares = {e.args[0]: e for e in products if e.attrs["accumulate"] and self.is_share(e)}
+        made = {e.outs[0] for e in shares.values()}
+        for start in [e for target, e in shares.items() if target not in made]:
+            chain = [start]
+            while (following := shares.get(chain[-1].outs[0])) is not None:
                 chain.append(following)
             yield chain
 
@@ -180,13 +191,19 @@ class _Stacking:
 
     def join(self, chain: list[Eqn]) -> None:
         """A chain over all pairs of two stacks is one product."""
-        pairs = [tuple(self.origins[x] for x in e.args[1:]) for e in chain]
+        pairs = [(self.origins[a], self.origins[b]) for _, a, b in (e.args for e in chain)]
         left, right = (self.stacks[id(o)] for o in pairs[0])
-        places = {(left.members.index(a), right.members.index(b)) for a, b in pairs if a in left.members and b in right.members}
-        whole = places == {(k, k) for k in range(len(left.members))} and len(chain) == len(left.members) == len(right.members)
+        found = sorted((left.place(a), right.place(b)) for a, b in pairs)
+        whole = found == [(k, k) for k in range(len(left.members))] and len(right.members) == len(left.members)
         last = self.positions[id(chain[-1])]
-        if whole and all(self.unchanged(e, last) for e in chain):
+        if whole and all(self.unchanged(e, last) and not self.is_read(e, last) for e in chain):
             self.joined[id(chain[-1])] = chain
+
+    def is_read(self, eqn: Eqn, until: int) -> bool:
+        """Whether the result of a product is read before a position, other than by the next of its chain."""
+        between = self.block.eqns[self.positions[id(eqn)] + 1 : until]
+        readers = [e for e in between if eqn.outs[0] in eqn_inputs(e)]
+        return any(e.op != "gemm" or e.args[0] is not eqn.outs[0] or eqn.outs[0] in e.args[1:] for e in readers)
 
     def unchanged(self, eqn: Eqn, until: int) -> bool:
         """Whether nothing writes into the operands of a product before a position."""
@@ -226,6 +243,22 @@ class _Stacking:
             return replace(last, args=(c, left, self.stacks[id(self.origins[b])].whole))
         target = self.stacks[id(self.origins[c])].whole
         return replace(last, args=(target, left, b), outs=(Value(target.type),))
+
+
+def _in_place(loop: Eqn, k: int) -> bool:
+    """Whether a loop hands its k-th carried array on in the buffer that it came in."""
+    (body,) = loop.regions
+    made = {o: e for e in body.eqns for o in e.outs}
+    value = body.results[k]
+    while value in made:
+        eqn = made[value]
+        if eqn.op in _UPDATES:
+            value = eqn.args[0]
+        elif eqn.op == "loop" and _in_place(eqn, eqn.outs.index(value)):
+            value = eqn.args[3 + eqn.outs.index(value)]
+        else:
+            return False
+    return value is body.params[1 + k]
 
 
 __all__ = ["stack_products"]

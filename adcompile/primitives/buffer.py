@@ -8,15 +8,6 @@ from adcompile.primitives.array import tuple_text
 from adcompile.primitives.indexing import FULL
 from adcompile.primitives.registry import Primitive, define
 
-
-
-def _part_text(texts, eqn):
-    whole, rows = texts[:2]
-    place = eqn.attrs["place"]
-    first = {0: "", 1: rows}.get(place, f"{place} * {rows}")
-    return f"{whole}[{first}:{rows if place == 0 else f'{place + 1} * {rows}'}]"
-
-
 define(
     Primitive(
         "empty",
@@ -44,6 +35,15 @@ define(
         doc="a new buffer with the same elements",
     )
 )
+
+
+def _part_text(texts, eqn):
+    whole, rows = texts[:2]
+    place = eqn.attrs["place"]
+    first = {0: "", 1: rows}.get(place, f"{place} * {rows}")
+    return f"{whole}[{first}:{rows if place == 0 else f'{place + 1} * {rows}'}]"
+
+
 define(
     Primitive(
         "part",

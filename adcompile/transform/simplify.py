@@ -90,7 +90,7 @@ def _drop_constant(eqn: Eqn, env: Env) -> Eqn:
 
 
 def _updated(block: Block) -> set[Atom]:
-    """The arrays that are updated, or handed to somebody who may update them; each is better off with its own memory."""
+    """The arrays that are updated, or handed to whoever may update them: each is better off with memory of its own."""
     found: set[Atom] = set(block.results)
     for eqn in walk(block):
         if eqn.op in ("store", "accumulate", "gemm", "grow"):
