@@ -15,10 +15,10 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import burgers, fresh, kernels, lecture, mlp, picture, report, start
+from benchmarks import burgers, fresh, kernels, lecture, mlp, picture, pinn, report, start
 from benchmarks.harness import THREADS, Row
 
-WORKLOADS = {w.name: w for module in (lecture, mlp, fresh, burgers, kernels) for w in module.WORKLOADS}
+WORKLOADS = {w.name: w for module in (lecture, mlp, pinn, fresh, burgers, kernels) for w in module.WORKLOADS}
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "NPROC")
 MARK = "rows: "
 

@@ -136,6 +136,8 @@ def _kind(eqn: Eqn, state: Mapping[Value, str], axes: Axes, known: Callable[[Ato
             SUM if met == {SUM} and eqn.op in _LINEAR and all(a.type == eqn.outs[0].type for a in eqn.args) else AFTER
         )
     kind = None if eqn.regions else _rows_or_sum(eqn, axes)
+    if kind == SUM and met == {BEFORE}:
+        return BEFORE
     if kind == SUM and not all(known(sizes.of(o, k)) for o in eqn.outs for k in range(o.type.rank)):
         kind = None
     if kind is None:
@@ -187,16 +189,15 @@ def _subscripted(eqn: Eqn, axes: Axes) -> str | None:
     """All rows, and the same subscripts in each."""
     first = 1 if eqn.op == "index" else 2
     entries = [e for e, _ in split(eqn.attrs["spec"], eqn.args[first:])]
-    if not axes(eqn.args[0]) or any(e[0] == "array" for e in entries):
+    if not axes(eqn.args[0]) or not axes(eqn.outs[0]) or ("array",) in entries:
         return None
-    if [e for e in entries if e[0] != "new"][axes(eqn.args[0])[0]] != FULL or not axes(eqn.outs[0]):
+    at = [k for k, e in enumerate(entries) if e[0] != "new"][axes(eqn.args[0])[0]]
+    if entries[at] != FULL:
         return None
-    value = eqn.args[1] if first == 2 else None
-    if value is None or not isinstance(value.type, Array) or not axes(value):
-        return ROWS
-    kept = [k for k, e in enumerate(entries) if e[0] == "slice"]
-    place = len(kept) - kept.index(axes(eqn.args[0])[0])
-    return ROWS if "new" not in [e[0] for e in entries] and value.type.rank - axes(value)[0] == place else None
+    selected = [k for k, e in enumerate(entries) if e[0] != "int"]
+    place = len(selected) - selected.index(at)
+    values = eqn.args[1:2] if first == 2 else ()
+    return ROWS if all(v.type.rank - k == place for v in values for k in axes(v)) else None
 
 
 def _reshape(eqn: Eqn, axes: Axes) -> str | None:
