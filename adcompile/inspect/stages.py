@@ -10,7 +10,7 @@ from typing import Any
 from adcompile.backend import python
 from adcompile.codegen import emit
 from adcompile.inspect.subject import Subject
-from adcompile.lower import lower
+from adcompile.lower import executable
 
 
 def source(subject: Subject) -> str:
@@ -42,7 +42,7 @@ def _native(name: str) -> Callable[[Subject, bool], str]:
     def text(subject: Subject, fastmath: bool) -> str:
         from adcompile.backend import llvm
 
-        return llvm.emit(lower(subject.program), fastmath=fastmath, stage=name)
+        return llvm.emit(executable(subject.program), fastmath=fastmath, stage=name)
 
     return text
 
@@ -52,7 +52,7 @@ STAGES: dict[str, Callable[[Subject, bool], str]] = {
     "trace": lambda subject, fastmath: str(subject.primal),
     "derivative": lambda subject, fastmath: str(subject.program),
     "source": lambda subject, fastmath: source(subject),
-    "lowered": lambda subject, fastmath: emit(lower(subject.program)).text,
+    "lowered": lambda subject, fastmath: emit(executable(subject.program)).text,
     "llvm": _native("llvm"),
     "optimized llvm": _native("optimised"),
     "assembly": _native("assembly"),

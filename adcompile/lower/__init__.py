@@ -58,8 +58,17 @@ def lower(trace: Trace) -> Trace:
     atoms = tuple(context.buffer(r).atom for r in results)
     block = drop_dead(Block(trace.params, tuple(context.op.builder.eqns), atoms))
     merged = simplify(replace(trace, block=merge_loops(block)))
-    legal = insert_copies(simplify(replace(trace, block=split_loops(merged.block))))
-    return replace(legal, block=stack_products(legal.block))
+    return insert_copies(simplify(replace(trace, block=split_loops(merged.block))))
 
 
-__all__ = ["RULES", "lower"]
+def executable(trace: Trace) -> Trace:
+    """Lower a trace and lay its buffers out: what the backends compile.
+
+    Equations of the result are to be run in their order, in place: a part of a buffer is written before the whole is
+    read (`adcompile.lower.stack`). What `lower` returns is pure, and can be interpreted.
+    """
+    lowered = lower(trace)
+    return replace(lowered, block=stack_products(lowered.block))
+
+
+__all__ = ["RULES", "executable", "lower"]

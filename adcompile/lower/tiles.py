@@ -23,7 +23,7 @@ from adcompile.lower.batch import AFTER, BEFORE, ROWS, SUM, Batch, batches
 from adcompile.primitives import Emitter, Handle
 from adcompile.primitives.specs import FULL, PART
 
-PRODUCTS = 3
+PRODUCTS = 12
 """Row by row products below which the arrays between them are few, and no loop is made."""
 CACHE = 600_000
 """Bytes of products that a tile may make: with what is computed from them, about a megabyte of level 2 cache."""

@@ -6,7 +6,7 @@ import pytest
 import adcompile
 from adcompile.frontend.trace import signature_of, trace
 from adcompile.ir.core import walk
-from adcompile.lower import lower, tiles
+from adcompile.lower import executable, tiles
 from benchmarks import pinn, pinn_adjoint
 
 ROWS = 8
@@ -15,7 +15,8 @@ WIDTHS = (2, 5, 5, 5, 1)
 
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch):
-    """Tiles of eight rows, whatever the widths."""
+    """Tiles of eight rows, whatever the widths, for small networks too."""
+    monkeypatch.setattr(tiles, "PRODUCTS", 3)
     monkeypatch.setattr(tiles, "CACHE", 1)
     monkeypatch.setattr(tiles, "REUSE", 0)
     monkeypatch.setattr(tiles, "LEAST_ROWS", ROWS)
@@ -39,9 +40,9 @@ def inputs(count, seed=1):
 def lowered(function, *args):
     """The lowered program of a function, or of its gradient."""
     if isinstance(function, adcompile.api.Transform):
-        return lower(function.specialisation(*args).program.trace)
+        return executable(function.specialisation(*args).program.trace)
     signature, _ = signature_of(args, {})
-    return lower(trace(function, signature, [f"x{k}" for k in range(len(args))]).trace)
+    return executable(trace(function, signature, [f"x{k}" for k in range(len(args))]).trace)
 
 
 def tile_loops(program):
@@ -164,6 +165,7 @@ def test_sizes_that_differ_are_refused():
 def test_large_matrices_get_large_tiles(monkeypatch):
     """A matrix that passes through the cache for every tile should not do so for a few rows."""
     monkeypatch.undo()
+    monkeypatch.setattr(tiles, "PRODUCTS", 3)
     f = lambda w, h: np.tanh(np.tanh(np.tanh(h @ w) @ w) @ w)
     for width, rows in ((20, 1250), (1000, 2666)):
         w, h = np.zeros((width, width)), np.zeros((20_000, width))
