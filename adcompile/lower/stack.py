@@ -64,7 +64,7 @@ class _Stacking:
 
     def __init__(self, block: Block):
         self.block = block
-        self.origins: dict[Value, Eqn] = {}
+        self.origins: dict[Atom, Eqn] = {}
         self.positions: dict[int, int] = {}
         self.touched: dict[int, list[int]] = {}
         self.kept: set[int] = set()
@@ -176,8 +176,8 @@ class _Stacking:
 
     def chains(self, products: Sequence[Eqn]) -> Iterator[list[Eqn]]:
         """Products added to one array, one after the other."""
-        shares = {e.args[0]: e for e in products if e.attrs["accumulate"] and self.is_share(e)}
-        made = {e.outs[0] for e in shares.values()}
+        shares: dict[Atom, Eqn] = {e.args[0]: e for e in products if e.attrs["accumulate"] and self.is_share(e)}
+        made: set[Atom] = {e.outs[0] for e in shares.values()}
         for start in [e for target, e in shares.items() if target not in made]:
             chain = [start]
             while (following := shares.get(chain[-1].outs[0])) is not None:
@@ -231,7 +231,8 @@ class _Stacking:
             elif id(eqn) not in dropped:
                 eqns.append(eqn)
             if id(eqn) in dropped and eqn.outs[0] not in (eqns[-1].outs if eqns else ()):
-                names[eqn.outs[0]] = names.get(eqn.args[0], eqn.args[0])
+                target = eqn.args[0]
+                names[eqn.outs[0]] = names.get(target, target) if isinstance(target, Value) else target
         inner = substitute(Block((), tuple(eqns), self.block.results), names, lambda value: value)
         return Block(self.block.params, inner.eqns, inner.results)
 
@@ -248,14 +249,14 @@ class _Stacking:
 def _in_place(loop: Eqn, k: int) -> bool:
     """Whether a loop hands its k-th carried array on in the buffer that it came in."""
     (body,) = loop.regions
-    made = {o: e for e in body.eqns for o in e.outs}
+    made: dict[Atom, Eqn] = {o: e for e in body.eqns for o in e.outs}
     value = body.results[k]
     while value in made:
         eqn = made[value]
         if eqn.op in _UPDATES:
             value = eqn.args[0]
-        elif eqn.op == "loop" and _in_place(eqn, eqn.outs.index(value)):
-            value = eqn.args[3 + eqn.outs.index(value)]
+        elif eqn.op == "loop" and _in_place(eqn, list(eqn.outs).index(value)):  # type: ignore[arg-type]
+            value = eqn.args[3 + list(eqn.outs).index(value)]  # type: ignore[arg-type]
         else:
             return False
     return value is body.params[1 + k]

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from adcompile.ir import Array, Atom, Block, Const, Eqn, Trace, Value
+from adcompile.ir import Array, Atom, Block, Const, Eqn, Trace, Value, is_float
 from adcompile.ir.builder import Builder
 from adcompile.ir.core import eqn_inputs, substitute
 from adcompile.ir.types import INDEX
@@ -76,11 +76,13 @@ class _Tiling:
     def __init__(self, block: Block, batch: Batch):
         self.source, self.batch = block, batch
         self.op = Emitter(Builder())
-        self.made = {o: e for e in block.eqns for o in e.outs}
-        self.kind = {o: k for e, k in zip(block.eqns, batch.kinds, strict=True) for o in e.outs}
+        self.made: dict[Atom, Eqn] = {o: e for e in block.eqns for o in e.outs}
+        self.kind: dict[Atom, str] = {o: k for e, k in zip(block.eqns, batch.kinds, strict=True) for o in e.outs}
         self.parts: dict[Value, Value] = {}
         self.sizes: dict[Value, Atom] = {}
-        self.op.builder.definitions.update(self.made)  # sizes are found through arrays that are in the loop
+        self.op.builder.definitions.update(
+            (o, e) for e in block.eqns for o in e.outs
+        )  # sizes are found through arrays that are in the loop
 
     def block(self) -> Block:
         """What comes before the rows, the loop, and what comes after it."""
@@ -102,7 +104,7 @@ class _Tiling:
         builder.loc, builder.note = eqn.loc, eqn.note
         eqn = _renamed(eqn, self.sizes)
         if eqn.op == "check_same":
-            self.op.check_same(*eqn.args, eqn.attrs["message"])
+            self.op.check_same(eqn.args[0], eqn.args[1], eqn.attrs["message"])
         elif eqn.op == "dim" and self.kind.get(eqn.args[0], BEFORE) != BEFORE:
             self.sizes[eqn.outs[0]] = self.op.atom(self.op.size(eqn.args[0], eqn.attrs["axis"]))
         elif eqn.op == "dim":
@@ -183,7 +185,7 @@ class _Tiling:
         if self.kind[value] == ROWS:
             return self.op("empty", *sizes, dtype=value.type.dtype, dims=value.type.dims)
         if not isinstance(value.type, Array):
-            return self.op.constant(self.op.zero(value.type.dtype).atom.value, value.type)
+            return self.op.constant(0.0 if is_float(value.type) else 0, value.type)
         return self.op("full", self.op.zero(value.type.dtype), *sizes, dims=value.type.dims)
 
     # -- one iteration --------------------------------------------------------------------------------------------
@@ -229,7 +231,7 @@ class _Tiling:
             (param,) = inner.builder.emit(op, (param, term), [value.type])
         return param
 
-    def terms(self, value: Value, op: str) -> list[tuple[str, Value]]:
+    def terms(self, value: Atom, op: str) -> list[tuple[str, Atom]]:
         """The sums over the batch that ``value`` adds up, each with the operation that takes it in."""
         eqn = self.made[value]
         if not self.is_total(eqn):

@@ -88,6 +88,15 @@ def test_a_layer_is_one_product_for_all_derivatives():
     assert sum(e.op == "tanh" for e in walk(loop.regions[0])) == layers - 1
 
 
+def test_derivatives_share_the_primal_and_one_another():
+    """u, u_x, u_t and u_xx are four channels; the inputs of the first layer have no second derivative."""
+    args = pinn.data("float64", WIDTHS, 20)
+    program = adcompile.jit(pinn.loss, cache=False).specialisation(*args).program.trace
+    layers = len(WIDTHS) - 1
+    assert sum(e.op == "matmul" for e in program.block.eqns) == 3 + 4 * (layers - 1)
+    assert sum(e.op == "tanh" for e in program.block.eqns) == layers - 1
+
+
 def test_float32_stays_float32():
     params, x, t = pinn.data("float32", WIDTHS, 3 * ROWS + 1)
     value, bars = adcompile.value_and_grad(pinn.loss, cache=False)(params, x, t)
@@ -167,11 +176,11 @@ def test_large_matrices_get_large_tiles(monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr(tiles, "PRODUCTS", 3)
     f = lambda w, h: np.tanh(np.tanh(np.tanh(h @ w) @ w) @ w)
-    for width, rows in ((20, 1250), (1000, 2666)):
+    for width, rows in ((20, 1250), (1000, 2500)):
         w, h = np.zeros((width, width)), np.zeros((20_000, width))
         program = lowered(adcompile.jit(f, cache=False), w, h)
         (loop,) = tile_loops(program)
-        assert step_of(program, loop, {"w": w, "h": h}) == pytest.approx(rows, rel=0.05)
+        assert step_of(program, loop, {"w": w, "h": h}) == rows
 
 
 def step_of(program, loop, arguments):
