@@ -27,7 +27,7 @@ WALL_POINTS, INITIAL_POINTS = 25, 50
 COLLOCATION_POINTS = 2_000 if FAST else 10_000
 SIZES = (2, *[20] * (4 if FAST else 8), 1)
 ADAM_STEPS, LBFGS_STEPS = (500, 1_500) if FAST else (2_000, 20_000)
-ALLOWED = 0.5 if FAST else 1e-3
+ALLOWED = 0.3 if FAST else 1e-3
 
 
 def exact(x, t):
