@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from adcompile.checkpointing import checkpoint, checkpointed
 from adcompile.custom import custom_jvp, custom_vjp
 from adcompile.errors import (
     AdcompileError,
@@ -50,6 +51,8 @@ __all__ = [
     "UnsupportedDtype",
     "UnsupportedSyntax",
     "check_grads",
+    "checkpoint",
+    "checkpointed",
     "custom_jvp",
     "custom_vjp",
     "grad",

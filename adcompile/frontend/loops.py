@@ -27,7 +27,7 @@ from adcompile.frontend.merging import (
     type_in,
 )
 from adcompile.frontend.tracer import Region, Tracer
-from adcompile.frontend.values import PENDING, Range, Reference, Undefined, assigned_names, is_dynamic
+from adcompile.frontend.values import PENDING, Range, Reference, Undefined, assigned_names, contains, is_dynamic
 from adcompile.ir import Array, Atom, Block, Type, Value
 from adcompile.ir.types import INDEX
 from adcompile.primitives import Handle
@@ -64,7 +64,37 @@ class Pass:
     condition: Block | None = None
 
 
-def rolled_for(t: Tracer, node: ast.For, source: Any) -> None:
+@dataclass(frozen=True)
+class Header:
+    """What a loop runs over or tests, and the attributes of its equation (``snapshots`` where it is checkpointed)."""
+
+    node: ast.expr
+    attrs: dict[str, Any]
+
+
+HEADER = "__adcompile_header__"
+"""A callable with this attribute stands around the header of a loop: it gives ``(header, attributes)``."""
+
+
+def header(t: Tracer, node: ast.expr) -> Header:
+    """The header of a loop without what may stand around it (`adcompile.checkpointed`)."""
+    from adcompile.frontend.expressions import evaluate
+
+    plain = isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute)
+    if not plain or contains([node.func], (ast.Call, ast.Subscript)):  # type: ignore[list-item]
+        return Header(node, {})
+    marker = evaluate(t, node.func)
+    if not hasattr(marker, HEADER):
+        return Header(node, {})
+    with t.locating(node):
+        values = [a if k == 0 else evaluate(t, a) for k, a in enumerate(node.args)]
+        inside, attrs = getattr(marker, HEADER)(
+            *values, **{k.arg: evaluate(t, k.value) for k in node.keywords if k.arg}
+        )
+        return Header(inside, attrs)
+
+
+def rolled_for(t: Tracer, node: ast.For, source: Any, attrs: dict[str, Any]) -> None:
     """A ``for`` loop as one equation: counted, or a ``while`` where a jump can leave it."""
     from adcompile.frontend.statements import bind_target, execute_loop_body
 
@@ -84,7 +114,7 @@ def rolled_for(t: Tracer, node: ast.For, source: Any) -> None:
         execute_loop_body(t, node.body)
 
     if leave is None:
-        _roll(t, node.body, body, [t.op.atom(x) for x in (start, stop, step)], hint, None)
+        _roll(t, node.body, body, [t.op.atom(x) for x in (start, stop, step)], hint, None, attrs)
         return
     place = f" {hint} {node.lineno}_{node.col_offset}"
     t.frame.locals[place] = t.op.handle(t.op.atom(start))
@@ -99,7 +129,7 @@ def rolled_for(t: Tracer, node: ast.For, source: Any) -> None:
         ahead = (index < stop if step > 0 else index > stop) if isinstance(step, int) else (stop - index) * step > 0
         return t.op.logical_and(t.op.logical_not(t.read(t.lookup(f" {leave}"))), ahead)
 
-    _roll(t, node.body, advance, None, "", more, (place,))
+    _roll(t, node.body, advance, None, "", more, attrs, (place,))
 
 
 def rolled_while(t: Tracer, node: ast.While) -> None:
@@ -108,15 +138,16 @@ def rolled_while(t: Tracer, node: ast.While) -> None:
     from adcompile.frontend.statements import execute_loop_body
 
     leave = getattr(node, "leave", None)
+    head = header(t, node.test)
 
     def more() -> Handle:
-        test = lambda: t.op.handle(t.op.atom(condition(t, node.test)))
+        test = lambda: t.op.handle(t.op.atom(condition(t, head.node)))
         if leave is None:
             return test()
         left = t.op.handle(t.op.atom(truth(t, t.lookup(f" {leave}"))))
         return choose(t, left, lambda: t.op.handle(t.op.atom(False)), test)
 
-    _roll(t, node.body, lambda index: execute_loop_body(t, node.body), None, "", more)
+    _roll(t, node.body, lambda index: execute_loop_body(t, node.body), None, "", more, head.attrs)
 
 
 def _roll(
@@ -126,13 +157,14 @@ def _roll(
     bounds: list[Atom] | None,
     hint: str,
     test: Callable[[], Handle] | None,
+    attrs: dict[str, Any],
     more: Sequence[str] = (),
 ) -> None:
     carried = _first_guess(t, statements, more)
     for _ in range(MAX_PASSES):
         found = _trace_pass(t, carried, body, indexed=bounds is not None, hint=hint, test=test)
         grown = _grow(t, carried, found.outcome)
-        if grown is None and _emit_loop(t, carried, found, bounds):
+        if grown is None and _emit_loop(t, carried, found, bounds, attrs):
             return
         carried = grown or replace(carried, resized=_resized(t, carried, found))
     raise InvalidArgument(
@@ -297,7 +329,7 @@ def _resized(t: Tracer, carried: Carried, found: Pass) -> frozenset[int]:
     return frozenset(arrays - keeping_shape(t.op.builder, inits, found.params, _body(t, carried, found)))
 
 
-def _emit_loop(t: Tracer, carried: Carried, found: Pass, bounds: list[Atom] | None) -> bool:
+def _emit_loop(t: Tracer, carried: Carried, found: Pass, bounds: list[Atom] | None, attrs: dict[str, Any]) -> bool:
     """Emit the loop and bind what it leaves; False where an array did not keep its shape, as the pass had assumed."""
     if _resized(t, carried, found) - carried.resized:
         return False
@@ -307,7 +339,7 @@ def _emit_loop(t: Tracer, carried: Carried, found: Pass, bounds: list[Atom] | No
     regions = [block] if found.condition is None else [found.condition, block]
     kind = "loop" if bounds is not None else "while"
     names = [param.name for param in found.params]
-    outs = t.op.builder.emit(kind, [*(bounds or []), *_starts(t, carried)], types, {}, regions, names=names)
+    outs = t.op.builder.emit(kind, [*(bounds or []), *_starts(t, carried)], types, attrs, regions, names=names)
     _leave(t, carried, found, outs)
     return True
 

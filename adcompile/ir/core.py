@@ -52,7 +52,8 @@ class Eqn:
     """``outs = op(args)`` with static ``attrs`` and, for control flow, ``regions``.
 
     Control flow: ``if (pred) {then} {else}``; ``loop (start, stop, step, *carried) {index, *carried → carried'}``;
-    ``while (*carried) {*carried → pred} {*carried → carried'}``.
+    ``while (*carried) {*carried → pred} {*carried → carried'}``; both kinds of loops may say ``snapshots``. A function
+    that is not recorded is ``checkpoint () {→ results}``.
     """
 
     op: str

@@ -20,9 +20,9 @@ from adcompile.ir.builder import Builder
 from adcompile.ir.types import shaped
 from adcompile.primitives import Emitter
 from adcompile.primitives.indexing import FULL
-from adcompile.transform import reverse_control, reverse_custom
+from adcompile.transform import checkpoints, reverse_control, reverse_custom
 from adcompile.transform.forward import forward
-from adcompile.transform.reverse import accumulate, backward, sweep
+from adcompile.transform.reverse import ADJOINT, accumulate, backward, sweep
 from adcompile.transform.simplify import number_values, simplify
 
 
@@ -73,7 +73,13 @@ def gradient_trace(trace: Trace, wanted: Sequence[int], *, value: bool, aux: boo
 
 def _described(trace: Trace, wanted: Sequence[int], useful: Sequence[Atom], program: Trace) -> Trace:
     """The program with a header that says what varies, what is useful and what is recorded."""
-    tapes = Counter(o.name for e in program.block.eqns if e.regions for o in e.outs if o.name.endswith("tape"))
+    tapes = Counter(
+        o.name
+        for e in program.block.eqns
+        if e.regions and e.note != ADJOINT
+        for o in e.outs
+        if o.name.endswith(("tape", "snapshots"))
+    )
     recorded = ", ".join(name if count == 1 else f"{name} ({count} of them)" for name, count in tapes.items())
     words = dict.fromkeys(
         "the result" if re.fullmatch(r"v\d+", n) else n for n in (_name(r, "the result") for r in useful)
@@ -226,4 +232,12 @@ def _shape_back(op: Emitter, table: Atom, result: Atom, param: Value) -> Atom:
     return op.reshape_to(op.handle(table), sizes, type).atom
 
 
-__all__ = ["gradient_trace", "jacobian_trace", "jvp_trace", "reverse_control", "reverse_custom", "vjp_trace"]
+__all__ = [
+    "checkpoints",
+    "gradient_trace",
+    "jacobian_trace",
+    "jvp_trace",
+    "reverse_control",
+    "reverse_custom",
+    "vjp_trace",
+]
