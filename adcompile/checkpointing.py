@@ -110,7 +110,7 @@ def checkpointed(loop: Any, *, snapshots: int) -> Any:
     ...     for _ in adcompile.checkpointed(range(n), snapshots=3):
     ...         x = x - 0.1 * x * x
     ...     return x
-    >>> round(adcompile.grad(decayed)(1.0, 100), 6) == round(adcompile.grad(decayed, backend="python")(1.0, 100), 6)
+    >>> bool(adcompile.grad(decayed)(1.0, 100) == adcompile.grad(lambda x: decayed(x, 100))(1.0))
     True
     """
     _positive(snapshots)

@@ -314,6 +314,10 @@ def _for(t: Tracer, node: ast.For) -> Any:
     source = evaluate(t, head.node)
     with t.locating(node):
         if not isinstance(source, Range) and not _at_run_time(source):
+            if head.attrs:
+                raise InvalidArgument(
+                    "a loop over a container is written out, so it has no snapshots", t.loc, "Loop over an array."
+                )
             return _unrolled(t, node, static_items(t, source))
         try:
             rolled_for(t, node, source, head.attrs)

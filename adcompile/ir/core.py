@@ -153,3 +153,17 @@ def substitute(block: Block, mapping: Mapping[Value, Atom], fresh: Callable[[Val
         env.update(zip(eqn.outs, outs, strict=True))
         eqns.append(Eqn(eqn.op, args, outs, eqn.attrs, eqn.loc, regions, eqn.note))
     return Block(params, tuple(eqns), tuple(map(get, block.results)))
+
+
+def opened(block: Block) -> Block:
+    """``block`` with the equations of checkpointed functions in place of their calls."""
+    env: dict[Value, Atom] = {}
+    eqns: list[Eqn] = []
+    for eqn in block.eqns:
+        moved = substitute(Block((), (eqn,), eqn.outs), env)
+        (copy,) = moved.eqns
+        inner = opened(copy.regions[0]) if eqn.op == "checkpoint" else Block((), (copy,), copy.outs)
+        eqns += inner.eqns
+        env.update(zip(eqn.outs, inner.results, strict=True))
+    results = tuple(env.get(r, r) if isinstance(r, Value) else r for r in block.results)
+    return Block(block.params, tuple(eqns), results)

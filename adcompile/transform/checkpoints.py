@@ -354,11 +354,11 @@ class _Run:
         inner.builder.shapes.update({p: s for p, s in zip(seeds, starts, strict=True) if isinstance(p.type, Array)})
         state, after = self.back_to(inner, index, _Stack.of(held))
         found = self.reverse_iteration(inner, index, state, seeds, active, captured, varied)
-        block = inner.builder.block([index, *held, *seeds], [*after.values, *found])
-        types, names = [*stack.types, *(s.type for s in seeds)], [*stack.names, *(s.name for s in seeds)]
+        block = inner.builder.block([index, *held[:-1], *seeds], [*after.values[:-1], *found])
+        types, names = [*stack.types[:-1], *(s.type for s in seeds)], [*stack.names[:-1], *(s.name for s in seeds)]
         span = [(op.handle(count) - 1).atom, op.atom(-1), op.atom(-1)]
-        ended = op.builder.emit("loop", [*span, *stack.values, *starts], types, {}, [block], names=names)
-        return ended[len(held) :]
+        ended = op.builder.emit("loop", [*span, *stack.values[:-1], *starts], types, {}, [block], names=names)
+        return ended[len(held) - 1 :]
 
     def back_to(self, op: Emitter, iteration: Value, stack: _Stack) -> tuple[list[Value], _Stack]:
         """The state before an iteration, and the snapshots of those before it."""
