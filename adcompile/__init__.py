@@ -20,6 +20,7 @@ from adcompile.errors import (
     UnsupportedDtype,
     UnsupportedSyntax,
 )
+from adcompile.fixed_points import fixed_point
 from adcompile.functions import (
     grad,
     hessian,
@@ -55,6 +56,7 @@ __all__ = [
     "checkpointed",
     "custom_jvp",
     "custom_vjp",
+    "fixed_point",
     "grad",
     "hessian",
     "hvp",

@@ -27,7 +27,7 @@ LEVELS = (
     {"modes"},
     {"dispatch"},
     {"api"},
-    {"functions", "custom", "inspect", "symbolic", "testing"},
+    {"functions", "custom", "checkpointing", "fixed_points", "inspect", "symbolic", "testing"},
     {"__init__"},
     {"__main__"},
 )
