@@ -18,9 +18,7 @@ from adcompile.frontend.tracer import Tracer
 from adcompile.functions import vjp
 
 
-def fixed_point(
-    step: Callable[..., Any], start: Any, *args: Any, tolerance: float = 1e-10, most: int = 10_000
-) -> Any:
+def fixed_point(step: Callable[..., Any], start: Any, *args: Any, tolerance: float = 1e-10, most: int = 10_000) -> Any:
     """The fixed point ``x = step(x, *args)`` that the iteration from ``start`` converges to.
 
     Reverse mode solves the linear system of the implicit function theorem at the fixed point, by an iteration too; its
@@ -116,9 +114,7 @@ class _Traced:
         return self.rule(t, *args)
 
 
-def _inline(
-    t: Tracer, args: Sequence[Any], keywords: dict[str, Any]
-) -> Any:
+def _inline(t: Tracer, args: Sequence[Any], keywords: dict[str, Any]) -> Any:
     """One equation with a rule: `adcompile.custom_vjp`."""
     step, start, *rest = args
     tolerance, most = keywords.get("tolerance", 1e-10), keywords.get("most", 10_000)
