@@ -14,10 +14,10 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import burgers, fresh, kernels, lecture, mlp, report
+from benchmarks import burgers, fresh, kernels, lecture, mlp, report, transport
 from benchmarks.harness import THREADS, Row
 
-WORKLOADS = {w.name: w for module in (lecture, mlp, fresh, burgers, kernels) for w in module.WORKLOADS}
+WORKLOADS = {w.name: w for module in (lecture, mlp, fresh, burgers, transport, kernels) for w in module.WORKLOADS}
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "NPROC")
 MARK = "rows: "
 
