@@ -27,7 +27,7 @@ from adcompile.frontend.merging import (
     type_in,
 )
 from adcompile.frontend.tracer import Region, Tracer
-from adcompile.frontend.values import PENDING, Range, Reference, Undefined, assigned_names, contains, is_dynamic
+from adcompile.frontend.values import PENDING, Range, Reference, Undefined, assigned_names, is_dynamic
 from adcompile.ir import Array, Atom, Block, Type, Value
 from adcompile.ir.types import INDEX
 from adcompile.primitives import Handle
@@ -80,8 +80,7 @@ def header(t: Tracer, node: ast.expr) -> Header:
     """The header of a loop without what may stand around it (`adcompile.checkpointed`)."""
     from adcompile.frontend.expressions import evaluate
 
-    plain = isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute)
-    if not plain or contains([node.func], (ast.Call, ast.Subscript)):  # type: ignore[list-item]
+    if not isinstance(node, ast.Call) or not _is_dotted(node.func):
         return Header(node, {})
     marker = evaluate(t, node.func)
     if not hasattr(marker, HEADER):
@@ -92,6 +91,11 @@ def header(t: Tracer, node: ast.expr) -> Header:
             *values, **{k.arg: evaluate(t, k.value) for k in node.keywords if k.arg}
         )
         return Header(inside, attrs)
+
+
+def _is_dotted(node: ast.expr) -> bool:
+    """Whether an expression is a name, or attributes of one."""
+    return isinstance(node, ast.Name) or (isinstance(node, ast.Attribute) and _is_dotted(node.value))
 
 
 def rolled_for(t: Tracer, node: ast.For, source: Any, attrs: dict[str, Any]) -> None:

@@ -56,7 +56,7 @@ def _sweep_checkpoint(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> St
         again = {a: op("again", a).atom for a in dict.fromkeys(atoms) if isinstance(a, Value)}
         for atom, copy in again.items():
             name_after(copy, atom.name)
-        inside = {v: again.get(a, a) for v, a in zip(around, atoms, strict=True)}
+        inside = {v: again[a] if isinstance(a, Value) else a for v, a in zip(around, atoms, strict=True)}
         swept = sweep(op, block, {**env, **inside}, {again[a] for a in again if a in varied})
         inner: Bars = {}
         for result, cotangent in zip(swept.results, given, strict=True):
@@ -322,7 +322,7 @@ class _Run:
                 more.atom,
             ]
 
-        due = here == held.following
+        due: Handle = here == held.following  # type: ignore[assignment]
         due = inner.logical_and(due, inner.handle(held.used) < 1) if self.snapshots == 1 else due
         ended = _push_if(inner, due, held, push, [repeats])
         after = self.primal(inner, index, own)
