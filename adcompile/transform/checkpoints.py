@@ -186,6 +186,7 @@ def _push_if(
     op: Emitter, due: Handle, stack: _Stack, push: Callable[[Emitter], Sequence[Atom]], more: Sequence[Atom] = ()
 ) -> tuple[Value, ...]:
     """The stack, and ``more`` values, as ``push`` gives them where a snapshot is due, else as they are."""
+    name_after(due.atom, "due")
     inner, kept = Emitter(op.builder.child()), [*stack.values, *more]
     regions = [inner.builder.block((), push(inner)), Block((), (), tuple(kept))]
     names = [*stack.names, *(a.name if isinstance(a, Value) else "" for a in more)]
@@ -267,7 +268,9 @@ class _Run:
 
     def slots(self, used: Handle) -> Handle:
         """How many slots there are from the youngest snapshot on, its own counted."""
-        return self.snapshots + 1 - used
+        slots = self.snapshots + 1 - used
+        name_after(slots.atom, "slots")
+        return slots
 
     def primal(self, op: Emitter, iteration: Atom, state: Sequence[Atom]) -> list[Atom]:
         """Emit an iteration; the state after it."""
@@ -286,6 +289,7 @@ class _Run:
 
         def push(op: Emitter) -> Sequence[Atom]:
             left = op.handle(end) - op.handle(index)
+            name_after(left.atom, "left")
             return held.push(op, index, own, lambda used: steps_to_snapshot(op, left, self.slots(used))).values
 
         room = inner.handle(held.used) < self.snapshots
