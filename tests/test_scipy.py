@@ -37,7 +37,9 @@ def test_minimize_with_hessian_products(method):
 
 def test_minimize_with_a_hessian():
     f = lambda x: rosenbrock(x, 100.0)
-    found = optimize.minimize(f, np.zeros(3), jac=adcompile.grad(f), hess=adcompile.hessian(f), method="trust-exact")
+    found = optimize.minimize(
+        f, np.zeros(3), jac=adcompile.grad(f), hess=adcompile.hessian(f), method="trust-exact", tol=1e-10
+    )
     np.testing.assert_allclose(found.x, np.ones(3), atol=1e-6)
 
 
