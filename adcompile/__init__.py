@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from adcompile.checkpointing import checkpoint, checkpointed
 from adcompile.custom import custom_jvp, custom_vjp
 from adcompile.errors import (
     AdcompileError,
@@ -19,6 +20,7 @@ from adcompile.errors import (
     UnsupportedDtype,
     UnsupportedSyntax,
 )
+from adcompile.fixed_points import fixed_point
 from adcompile.functions import (
     grad,
     hessian,
@@ -51,8 +53,11 @@ __all__ = [
     "UnsupportedDtype",
     "UnsupportedSyntax",
     "check_grads",
+    "checkpoint",
+    "checkpointed",
     "custom_jvp",
     "custom_vjp",
+    "fixed_point",
     "grad",
     "hessian",
     "hvp",

@@ -134,7 +134,7 @@ class _Pushforward:
 
     def __init__(self, f: Any):
         self.f = f
-        self.__name__ = f"{getattr(f, '__name__', 'f')}_{self.kind}"
+        self.__name__ = f"{getattr(f, '__name__', 'f').strip('<>')}_{self.kind}"
 
     def __call__(self, primals: tuple, tangents: tuple) -> Any:
         return jvp(self.f, primals, tangents)

@@ -15,10 +15,11 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import burgers, fresh, kernels, lecture, mlp, picture, pinn, report, start
+from benchmarks import burgers, fresh, kernels, lecture, mlp, picture, pinn, report, start, transport
 from benchmarks.harness import THREADS, Row
 
-WORKLOADS = {w.name: w for module in (lecture, mlp, pinn, fresh, burgers, kernels) for w in module.WORKLOADS}
+MODULES = (lecture, mlp, pinn, fresh, burgers, transport, kernels)
+WORKLOADS = {w.name: w for module in MODULES for w in module.WORKLOADS}
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "NPROC")
 MARK = "rows: "
 

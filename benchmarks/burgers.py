@@ -1,11 +1,13 @@
 """An unrolled Burgers solver (diffusion, then semi-Lagrangian advection), periodic: gradient over the initial state.
 
-adcompile differentiates explicit loops with stores; JAX runs `lax.scan` over array steps; PyTorch unrolls in Python.
+adcompile differentiates explicit loops with stores, and the same in NumPy's array operations; JAX runs `lax.scan` over
+array steps; PyTorch unrolls in Python.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -37,19 +39,33 @@ def solve(v0, target, steps, a, c):
     return total * 2.0 / n
 
 
+def solve_arrays(v0, target, steps, a, c):
+    n = v0.shape[0]
+    cells = np.arange(n)
+    v = v0
+    for _ in range(steps):
+        u = v + a * (np.roll(v, 1) - 2.0 * v + np.roll(v, -1))
+        position = cells - u * c
+        cell = np.floor(position)
+        w = position - cell
+        j = cell.astype(np.int64) % n
+        v = (1.0 - w) * u[j] + w * u[(j + 1) % n]
+    return np.sum((v - target) ** 2) * 2.0 / n
+
+
 def data(n: int) -> tuple[np.ndarray, np.ndarray, float, float]:
     """Initial state, target, and the two numbers of the scheme."""
     dx, dt = 2.0 / n, 1 / 32 if n < 1000 else 1e-6
     return -np.sin(np.pi * np.linspace(-1, 1, n, endpoint=False)), np.zeros(n), VISCOSITY * dt / dx**2, dt / dx
 
 
-def ours(backend: str, n: int, steps: int) -> Case:
+def ours(backend: str, function: Callable, n: int, steps: int) -> Case:
     import adcompile
 
     v0, target, a, c = data(n)
     adcompile.grad(lambda x: x * x, backend=backend)(2.0)
-    gradient = adcompile.value_and_grad(solve, backend=backend)
-    primal = adcompile.jit(solve, backend=backend)
+    gradient = adcompile.value_and_grad(function, backend=backend)
+    primal = adcompile.jit(function, backend=backend)
     return Case(lambda: gradient(v0, target, steps, a, c), lambda: primal(v0, target, steps, a, c))
 
 
@@ -115,8 +131,9 @@ def hand_numba(n: int, steps: int) -> Case:
 
 BUILDS = {
     "JAX jit": jax_jit,
-    "adcompile llvm": partial(ours, "llvm"),
-    "adcompile numba": partial(ours, "numba"),
+    "adcompile llvm": partial(ours, "llvm", solve),
+    "adcompile llvm, NumPy style": partial(ours, "llvm", solve_arrays),
+    "adcompile numba": partial(ours, "numba", solve),
     "PyTorch eager": torch_eager,
     "hand-written Numba": hand_numba,
 }
@@ -125,7 +142,7 @@ BUILDS = {
 def workload(n: int, steps: int) -> Workload:
     competitors = tuple(Competitor(who, partial(build, n, steps)) for who, build in BUILDS.items())
     title = f"Burgers N={n}, {steps} steps, value and gradient"
-    return Workload(f"burgers-{n}", title, "float64", competitors, pause=0.01)
+    return Workload(f"burgers-{n}-{steps}", title, "float64", competitors, pause=0.01)
 
 
-WORKLOADS = (workload(128, 32), workload(16384, 100))
+WORKLOADS = (workload(128, 32), workload(128, 1000), workload(16384, 100))

@@ -1,5 +1,6 @@
 """Every example runs, passes its own checks and writes its picture; the fast setting shortens the training."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -30,3 +31,12 @@ def test_example(name):
 def test_every_example_is_in_the_index():
     index = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     assert [name for name in NAMES if f"({name}.py)" not in index] == []
+
+
+def test_the_losses_of_the_burgers_control_are_those_of_jax():
+    pytest.importorskip("jax")
+    command = [sys.executable, "-m", "benchmarks.burgers_control"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=EXAMPLES.parent)
+    tree = ast.parse((EXAMPLES / "burgers_control.py").read_text(encoding="utf-8"))
+    (known,) = (n.value for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id == "KNOWN")
+    assert ast.literal_eval(known) == pytest.approx(ast.literal_eval(done.stdout), rel=0.0, abs=1e-10)

@@ -27,7 +27,7 @@ LEVELS = (
     {"modes"},
     {"dispatch"},
     {"api"},
-    {"functions", "custom", "mapping", "inspect", "symbolic", "testing"},
+    {"functions", "custom", "mapping", "checkpointing", "fixed_points", "inspect", "symbolic", "testing"},
     {"__init__"},
     {"__main__"},
 )

@@ -44,7 +44,7 @@ def is_view(eqn: Eqn) -> bool:
         return all(entry[0] != "array" for entry in eqn.attrs["spec"])
     if eqn.op == "cast":
         return eqn.args[0].type.dtype == eqn.outs[0].type.dtype
-    return eqn.op in ("transpose", "reshape", "broadcast_to", "identity", "stop_gradient")
+    return eqn.op in ("transpose", "reshape", "broadcast_to", "identity", "again", "stop_gradient")
 
 
 @dataclass

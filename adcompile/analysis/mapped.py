@@ -49,6 +49,12 @@ def _branch(eqn: Eqn, found: Found) -> None:
         found.update(eqn.outs)
 
 
+def _checkpoint(eqn: Eqn, found: Found) -> None:
+    (region,) = eqn.regions
+    _visit(region, found)
+    _follow(eqn.outs, region.results, found)
+
+
 def _loop(eqn: Eqn, found: Found) -> None:
     lead = 3 if eqn.op == "loop" else 0
     body = eqn.regions[-1]
@@ -96,6 +102,7 @@ def _ruled(eqn: Eqn, found: Found) -> None:
 
 _RULES: dict[str, Callable[[Eqn, Found], None]] = {
     "if": _branch,
+    "checkpoint": _checkpoint,
     "loop": _loop,
     "while": _loop,
     "custom_jvp": _ruled,

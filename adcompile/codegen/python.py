@@ -174,7 +174,8 @@ class _Writer:
             self.loading |= {out} if loads else set()
             return
         names = ", ".join(self.names.give(o, dead) for o in eqn.outs)
-        self.write(depth, f"{names} = {_bare(text.text)}", eqn.loc)
+        if names != text.text:
+            self.write(depth, f"{names} = {_bare(text.text)}", eqn.loc)
 
     def may_inline(self, block: Block, position: int, text: _Text, loads: bool) -> bool:
         """Whether a value read once may move to its reader: no store in between, no name worth a line of its own."""

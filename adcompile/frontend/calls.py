@@ -41,7 +41,7 @@ def call(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping[str, A
         return call(t, function.func, [*function.args, *args], {**function.keywords, **keywords})
     if isinstance(function, types.MethodType):
         return call(t, function.__func__, [_receiver(t, function.__self__), *args], keywords)
-    if hasattr(function, INLINE):
+    if hasattr(function, INLINE) and not isinstance(function, type):
         return getattr(function, INLINE)(t, args, keywords)
     if getattr(function, "__name__", "") == "prange":
         return _range(t, *args)

@@ -65,7 +65,41 @@ class Pass:
     condition: Block | None = None
 
 
-def rolled_for(t: Tracer, node: ast.For, source: Any) -> None:
+@dataclass(frozen=True)
+class Header:
+    """What a loop runs over or tests, and the attributes of its equation (``snapshots`` where it is checkpointed)."""
+
+    node: ast.expr
+    attrs: dict[str, Any]
+
+
+HEADER = "__adcompile_header__"
+"""A callable with this attribute stands around the header of a loop: it gives ``(header, attributes)``."""
+
+
+def header(t: Tracer, node: ast.expr) -> Header:
+    """The header of a loop without what may stand around it (`adcompile.checkpointed`)."""
+    from adcompile.frontend.expressions import evaluate
+
+    if not isinstance(node, ast.Call) or not _is_dotted(node.func):
+        return Header(node, {})
+    marker = evaluate(t, node.func)
+    if not hasattr(marker, HEADER):
+        return Header(node, {})
+    with t.locating(node):
+        values = [a if k == 0 else evaluate(t, a) for k, a in enumerate(node.args)]
+        inside, attrs = getattr(marker, HEADER)(
+            *values, **{k.arg: evaluate(t, k.value) for k in node.keywords if k.arg}
+        )
+        return Header(inside, attrs)
+
+
+def _is_dotted(node: ast.expr) -> bool:
+    """Whether an expression is a name, or attributes of one."""
+    return isinstance(node, ast.Name) or (isinstance(node, ast.Attribute) and _is_dotted(node.value))
+
+
+def rolled_for(t: Tracer, node: ast.For, source: Any, attrs: dict[str, Any]) -> None:
     """A ``for`` loop as one equation: counted, or a ``while`` where a jump can leave it."""
     from adcompile.frontend.statements import bind_target, execute_loop_body
 
@@ -87,7 +121,7 @@ def rolled_for(t: Tracer, node: ast.For, source: Any) -> None:
     if leave is None:
         runs = all(isinstance(x, int) for x in (start, stop, step)) and len(range(start, stop, step)) > 0
         later = read_names([s for rest in t.frame.rest for s in rest or []]) if runs else set()
-        _roll(t, node.body, body, [t.op.atom(x) for x in (start, stop, step)], hint, None, later=later)
+        _roll(t, node.body, body, [t.op.atom(x) for x in (start, stop, step)], hint, None, attrs, later=later)
         return
     place = f" {hint} {node.lineno}_{node.col_offset}"
     t.frame.locals[place] = t.op.handle(t.op.atom(start))
@@ -102,7 +136,7 @@ def rolled_for(t: Tracer, node: ast.For, source: Any) -> None:
         ahead = (index < stop if step > 0 else index > stop) if isinstance(step, int) else (stop - index) * step > 0
         return t.op.logical_and(t.op.logical_not(t.read(t.lookup(f" {leave}"))), ahead)
 
-    _roll(t, node.body, advance, None, "", more, (place,))
+    _roll(t, node.body, advance, None, "", more, attrs, (place,))
 
 
 def rolled_while(t: Tracer, node: ast.While) -> None:
@@ -111,15 +145,16 @@ def rolled_while(t: Tracer, node: ast.While) -> None:
     from adcompile.frontend.statements import execute_loop_body
 
     leave = getattr(node, "leave", None)
+    head = header(t, node.test)
 
     def more() -> Handle:
-        test = lambda: t.op.handle(t.op.atom(condition(t, node.test)))
+        test = lambda: t.op.handle(t.op.atom(condition(t, head.node)))
         if leave is None:
             return test()
         left = t.op.handle(t.op.atom(truth(t, t.lookup(f" {leave}"))))
         return choose(t, left, lambda: t.op.handle(t.op.atom(False)), test)
 
-    _roll(t, node.body, lambda index: execute_loop_body(t, node.body), None, "", more)
+    _roll(t, node.body, lambda index: execute_loop_body(t, node.body), None, "", more, head.attrs)
 
 
 def _roll(
@@ -129,6 +164,7 @@ def _roll(
     bounds: list[Atom] | None,
     hint: str,
     test: Callable[[], Handle] | None,
+    attrs: dict[str, Any],
     more: Sequence[str] = (),
     later: Set[str] = frozenset(),
 ) -> None:
@@ -138,7 +174,7 @@ def _roll(
         found = _trace_pass(t, carried, body, indexed=bounds is not None, hint=hint, test=test)
         _start_unset(t, later, found.outcome)
         grown = _grow(t, carried, found.outcome)
-        if grown is None and _emit_loop(t, carried, found, bounds):
+        if grown is None and _emit_loop(t, carried, found, bounds, attrs):
             return
         carried = grown or replace(carried, resized=_resized(t, carried, found))
     raise InvalidArgument(
@@ -322,7 +358,7 @@ def _resized(t: Tracer, carried: Carried, found: Pass) -> frozenset[int]:
     return frozenset(arrays - keeping_shape(t.op.builder, inits, found.params, _body(t, carried, found)))
 
 
-def _emit_loop(t: Tracer, carried: Carried, found: Pass, bounds: list[Atom] | None) -> bool:
+def _emit_loop(t: Tracer, carried: Carried, found: Pass, bounds: list[Atom] | None, attrs: dict[str, Any]) -> bool:
     """Emit the loop and bind what it leaves; False where an array did not keep its shape, as the pass had assumed."""
     if _resized(t, carried, found) - carried.resized:
         return False
@@ -332,7 +368,7 @@ def _emit_loop(t: Tracer, carried: Carried, found: Pass, bounds: list[Atom] | No
     regions = [block] if found.condition is None else [found.condition, block]
     kind = "loop" if bounds is not None else "while"
     names = [param.name for param in found.params]
-    outs = t.op.builder.emit(kind, [*(bounds or []), *_starts(t, carried)], types, {}, regions, names=names)
+    outs = t.op.builder.emit(kind, [*(bounds or []), *_starts(t, carried)], types, attrs, regions, names=names)
     _leave(t, carried, found, outs)
     return True
 

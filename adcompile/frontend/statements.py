@@ -22,7 +22,7 @@ from adcompile.frontend.expressions import (
     truth,
 )
 from adcompile.frontend.leaving import without_jumps
-from adcompile.frontend.loops import rolled_for, rolled_while, unrollable
+from adcompile.frontend.loops import header, rolled_for, rolled_while, unrollable
 from adcompile.frontend.merging import choose, explore, merge
 from adcompile.frontend.tracer import Tracer
 from adcompile.frontend.values import PENDING, Closure, Range, Reference, contains, has_dynamic, is_array
@@ -310,14 +310,19 @@ def _for(t: Tracer, node: ast.For) -> Any:
     plain = without_jumps(node)
     if plain is not None:
         return execute(t, list(plain))
-    source = evaluate(t, node.iter)
+    head = header(t, node.iter)
+    source = evaluate(t, head.node)
     with t.locating(node):
         if not isinstance(source, Range) and not _at_run_time(source):
+            if head.attrs:
+                raise InvalidArgument(
+                    "a loop over a container is written out, so it has no snapshots", t.loc, "Loop over an array."
+                )
             return _unrolled(t, node, static_items(t, source))
         try:
-            rolled_for(t, node, source)
+            rolled_for(t, node, source, head.attrs)
         except AdcompileError as error:
-            if unrollable(error, source) is None:
+            if head.attrs or unrollable(error, source) is None:
                 raise
             return _unrolled(t, node, list(range(source.start, source.stop, source.step)))
         return execute(t, node.orelse)

@@ -18,7 +18,7 @@ from adcompile.primitives.evaluate import spell
 
 ATOMIC, UNARY, PRODUCT, SUM, LOWEST = 20.0, 14.0, 13.0, 12.0, 0.0
 SUFFIXED = ("index", "dim", "transpose", "reshape", "copy")
-SILENT = ("cast", "identity", "stop_gradient")
+SILENT = ("cast", "identity", "again", "stop_gradient")
 
 
 @dataclass(frozen=True)

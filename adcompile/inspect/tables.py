@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from adcompile.inspect.sheet import Sheet
 from adcompile.inspect.subject import Subject
 from adcompile.inspect.table import Table
 from adcompile.ir import Atom, Block, Eqn, Trace, Value, is_float
+from adcompile.ir.core import opened
 from adcompile.modes import Batched, Gradient, HessianVector, Jacobian, Primal, Pullback, Tangent
 from adcompile.transform.derivatives import gradient_trace
 from adcompile.transform.forward import forward, read
@@ -158,6 +160,7 @@ def _reverse_step(sheet: Sheet, step: Step, bars: dict[Value, Atom]) -> None:
 
 
 def _start(program: Trace, subject: Subject, rows: bool = True) -> tuple[Sheet, Trace]:
+    program = replace(program, block=opened(program.block))
     sheet = Sheet(program, subject.values)
     for param in program.params if rows else ():
         sheet.given(param)

@@ -52,7 +52,8 @@ class Eqn:
     """``outs = op(args)`` with static ``attrs`` and, for control flow, ``regions``.
 
     Control flow: ``if (pred) {then} {else}``; ``loop (start, stop, step, *carried) {index, *carried → carried'}``;
-    ``while (*carried) {*carried → pred} {*carried → carried'}``.
+    ``while (*carried) {*carried → pred} {*carried → carried'}``; both kinds of loops may say ``snapshots``. A function
+    that is not recorded is ``checkpoint () {→ results}``.
     """
 
     op: str
@@ -152,3 +153,17 @@ def substitute(block: Block, mapping: Mapping[Value, Atom], fresh: Callable[[Val
         env.update(zip(eqn.outs, outs, strict=True))
         eqns.append(Eqn(eqn.op, args, outs, eqn.attrs, eqn.loc, regions, eqn.note))
     return Block(params, tuple(eqns), tuple(map(get, block.results)))
+
+
+def opened(block: Block) -> Block:
+    """``block`` with the equations of checkpointed functions in place of their calls."""
+    env: dict[Value, Atom] = {}
+    eqns: list[Eqn] = []
+    for eqn in block.eqns:
+        moved = substitute(Block((), (eqn,), eqn.outs), env)
+        (copy,) = moved.eqns
+        inner = opened(copy.regions[0]) if eqn.op == "checkpoint" else Block((), (copy,), copy.outs)
+        eqns += inner.eqns
+        env.update(zip(eqn.outs, inner.results, strict=True))
+    results = tuple(env.get(r, r) if isinstance(r, Value) else r for r in block.results)
+    return Block(block.params, tuple(eqns), results)

@@ -42,10 +42,13 @@ class _Interpreter:
 
     def equation(self, eqn: Eqn, env: dict[Value, Any]) -> tuple:
         values = [self.read(a, env) for a in eqn.args]
-        control = {"if": self.branch, "loop": self.loop, "while": self.repeat}.get(eqn.op)
+        control = {"if": self.branch, "loop": self.loop, "while": self.repeat, "checkpoint": self.inside}.get(eqn.op)
         if control is not None:
             return control(eqn, values, env)
         return self.evaluate(eqn, values)
+
+    def inside(self, eqn: Eqn, values: list, env: dict[Value, Any]) -> tuple:
+        return self.block(eqn.regions[0], values, dict(env))
 
     def branch(self, eqn: Eqn, values: list, env: dict[Value, Any]) -> tuple:
         then, otherwise = eqn.regions

@@ -16,7 +16,7 @@ from adcompile.primitives import PRIMITIVES
 _CHEAP = 2
 """Operations per element below which computing twice beats storing."""
 HEAVY = 8
-_FREE = frozenset({"cast", "identity", "stop_gradient"})
+_FREE = frozenset({"cast", "identity", "again", "stop_gradient"})
 _COSTS = {"div": 4, "sqrt": 4, "floordiv": 4, "mod": 4, **dict.fromkeys(
     ("add", "sub", "mul", "neg", "square", "abs", "sign", "maximum", "minimum", "where", "lt", "le", "gt", "ge", "eq",
      "ne", "logical_and", "logical_or", "logical_not", "bitand", "bitor", "bitxor", "floor", "ceil", "trunc", "rint",

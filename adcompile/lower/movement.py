@@ -243,6 +243,7 @@ RULES = {
     "empty": empty,
     "copy": same,
     "identity": same,
+    "again": same,
     "stop_gradient": same,
     "dim": dim,
     "arange": arange,

@@ -21,7 +21,7 @@ from adcompile.ir.types import DTYPES, INDEX, PYTHON_BOOL, PYTHON_FLOAT, PYTHON_
 from adcompile.primitives.assembly import assemble
 from adcompile.primitives.evaluate import evaluate_constant
 from adcompile.primitives.registry import PRIMITIVES
-from adcompile.primitives.shapes import branch_sizes, loop_shape
+from adcompile.primitives.shapes import branch_sizes, call_size, loop_shape
 
 
 def _operator(name: str, reflected: bool = False) -> Callable[[Handle, Any], Handle]:
@@ -200,10 +200,15 @@ class Emitter:
             if source is not None:
                 self.builder.shapes[out] = source
                 return self.size(source, axis)
-        sizes = branch_sizes(self.builder, eqn, out) if eqn.op == "if" else None
-        if sizes is not None:
-            size = sizes[axis]
-            return size.value if isinstance(size, Const) else Handle(self, size)
+        elif eqn.op == "if":
+            sizes = branch_sizes(self.builder, eqn, out)
+            if sizes is not None:
+                size = sizes[axis]
+                return size.value if isinstance(size, Const) else Handle(self, size)
+        else:
+            known = call_size(self.builder, eqn, out, axis)
+            if known is not None:
+                return known.value if isinstance(known, Const) else self.size(*known)
         return Handle(self, self.builder.emit("dim", (out,), (INDEX,), {"axis": axis})[0])
 
     def dims_of(self, sizes: Sequence[Any]) -> tuple:

@@ -124,3 +124,16 @@ define(
         doc="the same value under a name of its own, for transforms; `simplify` removes it",
     )
 )
+define(
+    Primitive(
+        "again",
+        infer=lambda types, attrs: (types[0],),
+        shape=lambda op, args, attrs: op.shape(args[0]),
+        python="{0}",
+        linear=(0,),
+        vjp=lambda op, cts, outs, args, attrs, wanted: (cts[0],),
+        batch=batching.same("again"),
+        pure=False,
+        doc="the same value, for what is computed from it a second time and must not be shared with the first",
+    )
+)

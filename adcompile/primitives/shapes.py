@@ -10,6 +10,7 @@ from collections.abc import Container, Sequence
 
 from adcompile.ir import Array, Atom, Block, Const, Eqn, Value
 from adcompile.ir.builder import Builder
+from adcompile.ir.core import substitute
 
 
 def keeping_shape(builder: Builder, inits: Sequence[Atom], params: Sequence[Value], body: Block) -> set[int]:
@@ -64,6 +65,27 @@ def hoisted(outer: Builder, inner: Builder, params: Container[Atom], atom: Atom)
     if not PRIMITIVES[eqn.op].elementwise or any(a is None for a in args):
         return None
     return op(eqn.op, *args, **eqn.attrs).atom
+
+
+def call_size(builder: Builder, eqn: Eqn, out: Value, axis: int) -> Const | tuple[Value, int] | None:
+    """A size of a result of a function that is one equation: a number, or which value outside has it on which axis."""
+    home = builder.home(out)
+    sizes = home.remembered((eqn, out), lambda: _call_sizes(home, eqn, out))
+    return sizes[axis]
+
+
+def _call_sizes(builder: Builder, eqn: Eqn, out: Value) -> list[Const | tuple[Value, int] | None]:
+    region = eqn.regions[0]
+    given = dict(zip(region.params, eqn.args, strict=True))
+    body = substitute(Block((), region.eqns, region.results), given)
+    inside = {o for e in body.eqns for o in e.outs}
+    probe = _probe(builder, body.eqns, {})
+    found: list[Const | tuple[Value, int] | None] = []
+    for size in _sizes(probe, body.results[eqn.outs.index(out)]):
+        source = probe.builder.definition(size)
+        known = isinstance(size, Const) or (source is not None and source.op == "dim" and source.args[0] not in inside)
+        found.append((size if source is None else (source.args[0], source.attrs["axis"])) if known else None)  # type: ignore[arg-type]
+    return found
 
 
 def _probe(builder: Builder, eqns: Sequence[Eqn], shapes: dict[Value, Atom]):

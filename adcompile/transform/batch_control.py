@@ -1,4 +1,4 @@
-"""Batching of branches, loops and user-ruled calls.
+"""Batching of branches, loops, checkpointed functions and user-ruled calls.
 
 What no mapped value decides stays a branch or a loop. A branch on a mapped value computes both sides and selects; a
 loop runs until the last call has finished, and finished calls keep what they have.
@@ -321,7 +321,16 @@ def _repeat_together(batching: Batching, op: Emitter, source: Builder, eqn: Eqn,
     together.bind(outs[1:])
 
 
-# -- calls with rules of the user's -----------------------------------------------------------------------------
+# -- functions that are one equation -----------------------------------------------------------------------------
+
+
+@batches("checkpoint")
+def _batch_checkpoint(batching: Batching, op: Emitter, source: Builder, eqn: Eqn, env: Env) -> None:
+    (region,) = eqn.regions
+    inner = Emitter(op.builder.child())
+    results = batching.block(inner, source.child(), region, dict(env))
+    block = inner.builder.block((), batching.results(inner, eqn.outs, region, results))
+    _emit(batching, op, eqn, env, (), [block])
 
 
 @batches("custom_jvp", "custom_vjp")

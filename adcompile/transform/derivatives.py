@@ -21,10 +21,10 @@ from adcompile.ir import Array, Atom, Scalar, Trace, Value, is_float
 from adcompile.ir.builder import Builder
 from adcompile.ir.types import shaped
 from adcompile.primitives import Emitter
-from adcompile.transform import batch_control, reverse_control, reverse_custom
+from adcompile.transform import batch_control, checkpoints, reverse_control, reverse_custom
 from adcompile.transform.batch import batch_block
 from adcompile.transform.forward import forward
-from adcompile.transform.reverse import accumulate, backward, sweep
+from adcompile.transform.reverse import ADJOINT, accumulate, backward, sweep
 from adcompile.transform.simplify import number_values, simplify
 
 
@@ -75,7 +75,13 @@ def gradient_trace(trace: Trace, wanted: Sequence[int], *, value: bool, aux: boo
 
 def _described(trace: Trace, wanted: Sequence[int], useful: Sequence[Atom], program: Trace) -> Trace:
     """The program with a header that says what varies, what is useful and what is recorded."""
-    tapes = Counter(o.name for e in program.block.eqns if e.regions for o in e.outs if o.name.endswith("tape"))
+    tapes = Counter(
+        o.name
+        for e in program.block.eqns
+        if e.regions and e.note != ADJOINT
+        for o in e.outs
+        if o.name.endswith(("tape", "snapshots"))
+    )
     recorded = ", ".join(name if count == 1 else f"{name} ({count} of them)" for name, count in tapes.items())
     words = dict.fromkeys(
         "the result" if re.fullmatch(r"v\d+", n) else n for n in (_name(r, "the result") for r in useful)
@@ -201,6 +207,7 @@ def _shape_back(op: Emitter, table: Atom, result: Atom, param: Value) -> Atom:
 
 __all__ = [
     "batch_control",
+    "checkpoints",
     "gradient_trace",
     "jacobian_trace",
     "jvp_trace",

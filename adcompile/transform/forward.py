@@ -78,6 +78,15 @@ def _forward_plain(op: Emitter, eqn: Eqn, env: Env, dots: dict[Value, Atom]) -> 
             name_after(tangent.atom, f"{out.name}_dot" if out.name else "")
 
 
+def _forward_checkpoint(op: Emitter, eqn: Eqn, env: Env, dots: dict[Value, Atom]) -> None:
+    """The function and its tangent are checkpointed together."""
+    inner = Emitter(op.builder.child())
+    primals, tangents = forward(inner, eqn.regions[0], env, dots)
+    active = [t is not None for t in tangents]
+    region = inner.builder.block((), [*primals, *_filled(inner, primals, tangents, active)])
+    _bind(eqn, op.builder.emit("checkpoint", (), _types(eqn, active), eqn.attrs, [region]), active, env, dots)
+
+
 def _filled(op: Emitter, primals: Sequence[Atom], tangents: Sequence[MaybeAtom], active: Sequence[bool]) -> list[Atom]:
     """The tangents of the active results, zeros made explicit."""
     return [
@@ -245,6 +254,7 @@ _RULES = {
     "if": _forward_if,
     "loop": _forward_loop,
     "while": _forward_loop,
+    "checkpoint": _forward_checkpoint,
     "custom_jvp": _forward_custom_jvp,
     "custom_vjp": _forward_custom_vjp,
 }

@@ -19,6 +19,7 @@ from adcompile.transform.forward import Env, emit_whole, name_after, read, stead
 from adcompile.transform.residuals import Residuals, recompute
 from adcompile.transform.reverse import (
     ADJOINT,
+    SWEEPS,
     Bars,
     Step,
     Sweep,
@@ -169,6 +170,8 @@ def _see(eqn: Eqn, env: Env) -> _Loop:
 @sweeps("loop")
 @sweeps("while")
 def _sweep_loop(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> Step | None:
+    if "snapshots" in eqn.attrs:
+        return SWEEPS["checkpointed loop"](op, eqn, env, varied)
     loop = _see(eqn, env)
     active = _varied_carried(op, loop, env, varied)
     if not active and not _captured([loop.body], env, varied):

@@ -42,7 +42,7 @@ class _Rebuild:
     def __init__(self, block: Block, final: bool):
         self.updated = _updated(block)
         self.dropped = ("identity", "stop_gradient") if final else ("identity",)
-        self.inlined = ("custom_jvp", "custom_vjp") if final else ()
+        self.inlined = ("custom_jvp", "custom_vjp", "checkpoint") if final else ()
 
     def block(self, builder: Builder, block: Block, env: Env) -> list[Atom]:
         for eqn in block.eqns:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+import adcompile
 from tests.corpus.program import scalar
 
 
@@ -247,3 +248,35 @@ def convolution_by_loops(image, kernel):
                 for q in range(2):
                     out[i, j] += image[i + p, j + q] * kernel[p, q]
     return np.sum(np.tanh(out))
+
+
+@scalar(positive(6, (), extra=(9,)), (0, 1), "once")
+def heat_from_snapshots(u0, c, steps):
+    u = u0.copy()
+    total = 0.0
+    for step in adcompile.checkpointed(range(steps), snapshots=3):
+        u[1:-1] += 0.2 * c * (u[2:] - 2.0 * u[1:-1] + u[:-2]) * u[1:-1]
+        total += step * np.sum(u**2)
+    return total
+
+
+@scalar(positive(5, (), extra=(2.0,)), (0, 1), "once")
+def relaxation_from_snapshots(u0, c, goal):
+    u, steps = u0, 0
+    while adcompile.checkpointed(np.sum(u * u) > goal and steps < 30, snapshots=2):
+        u = u - 0.1 * c * u**2
+        steps += 1
+    return np.sum(np.sin(u)) * steps
+
+
+@adcompile.checkpoint
+def rotated(u, angle):
+    return np.cos(angle * u) * np.roll(u, 1) - np.sin(angle * u) * u
+
+
+@scalar(positive(5, (), extra=(3,)), (0, 1), "once")
+def rotations_run_again(u0, angle, steps):
+    u = u0
+    for _ in range(steps):
+        u = rotated(u, angle)
+    return np.sum(u * u)

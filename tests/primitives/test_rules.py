@@ -211,7 +211,8 @@ STRUCTURAL = [
     Case("concatenate", (V, W, V), {"axis": 0}, (0, 1, 2)), Case("concatenate", (M, ROW), {"axis": 0}, (1,)),
     Case("concatenate", (T, T), {"axis": 1}, (0, 1)),
     Case("concatenate", (np.zeros((0, 4)), M), {"axis": 0}, (0, 1)), Case("concatenate", (V,), {"axis": 0}),
-    Case("copy", (M,)), Case("identity", (M,)), Case("grow", (M, 2)), Case("grow", (V, Dynamic(3))),
+    Case("copy", (M,)), Case("identity", (M,)), Case("again", (M,)),
+    Case("grow", (M, 2)), Case("grow", (V, Dynamic(3))),
     *(Case("index", args, {"spec": spec}) for args, spec in (
         ((V, 2), (int_,)), ((V, Dynamic(-1)), (int_,)), ((M, 1), (int_, FULL)), ((M, 0, 2), (int_, int_)),
         ((M, 1, -1), (FULL, slice_(True, True))),
