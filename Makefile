@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 THREADS := OPENBLAS_NUM_THREADS=1
 
-.PHONY: demo test lint docs bench examples clean
+.PHONY: demo test test-cuda lint docs bench examples clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -18,6 +18,11 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(THREADS) $(BIN)/python -m pytest -n 2
+
+test-cuda: $(STAMP)
+	$(PYTHON) -m venv .venv-cuda
+	.venv-cuda/bin/python -m pip install --quiet -e '.[test,cuda-test]'
+	$(THREADS) .venv-cuda/bin/python -m pytest -n 2 tests/cuda tests/backend/test_cuda.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -36,4 +41,4 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks --json benchmarks.json --plot benchmarks.svg
 
 clean:
-	rm -rf .venv build dist site .pytest_cache .ruff_cache
+	rm -rf .venv .venv-cuda build dist site .pytest_cache .ruff_cache

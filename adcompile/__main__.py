@@ -17,7 +17,7 @@ from adcompile.api import Options, Transform
 from adcompile.backend.llvm.engine import cache_folder
 from adcompile.errors import AdcompileError, InvalidArgument
 from adcompile.inspect import graph, stages, table
-from adcompile.inspect.stages import STAGES, stage
+from adcompile.inspect.stages import CUDA_STAGES, STAGES, stage
 from adcompile.inspect.subject import Subject
 from adcompile.modes import Gradient, Mode, Primal, Pullback, Tangent
 from adcompile.tree import flatten
@@ -28,7 +28,7 @@ MODES: dict[str, Callable[[Sequence[Any]], Mode]] = {
     "reverse": lambda args: Pullback(),
     "grad": lambda args: Gradient(_float_arguments(args)),
 }
-TEXTS = tuple(name.replace(" ", "-") for name in STAGES)
+TEXTS = tuple(name.replace(" ", "-") for name in {**STAGES, **CUDA_STAGES})
 """What ``--stage`` takes; ``trace`` is the table of the lecture, with values."""
 
 

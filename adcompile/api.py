@@ -19,7 +19,7 @@ from adcompile.errors import InvalidArgument, NotDifferentiable, UnsupportedAlia
 from adcompile.frontend.calls import INLINE
 from adcompile.frontend.resolve import watch
 from adcompile.frontend.trace import Inner, Known, Results, Signature, Traced, signature_of, splice, trace, trace_inner
-from adcompile.frontend.tracer import Capture, Tracer
+from adcompile.frontend.tracer import Capture, Tracer, is_on_device
 from adcompile.frontend.values import Closure, Method
 from adcompile.ir import Array, Scalar, Trace, is_float
 from adcompile.modes import Mode, Program
@@ -29,7 +29,7 @@ from adcompile.tree import flatten, unflatten
 if TYPE_CHECKING:
     from adcompile.inspect import Graph, Subject, Table
 
-BACKENDS = ("llvm", "numba", "python")
+BACKENDS = ("llvm", "numba", "python", "cuda")
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Options:
 
     Attributes
     ----------
-    backend : "llvm" (the default), "numba", or "python" (the generated source in CPython).
-    fastmath : let LLVM reorder floating-point arithmetic.
+    backend : "llvm" (the default), "numba", "python" (the generated source in CPython), or "cuda" (an NVIDIA GPU).
+    fastmath : let LLVM reorder floating-point arithmetic; on a GPU, approximate functions.
     cache : keep compiled objects on disk.
     """
 
@@ -133,13 +133,18 @@ class Transform:
         captured = [_canonical(c.get()) for c in compiled.captures]
         given = [_canonical(leaves[k]) for k in compiled.signature.dynamic]
         flat = captured + given
+        if self.options.backend != "cuda" and any(map(is_on_device, flat)):
+            raise InvalidArgument(
+                f"an argument is on a GPU, and the {self.options.backend} backend computes on the CPU",
+                remedy='Use backend="cuda", or copy it to the host.',
+            )
         for k in compiled.primal.written:
             self._refuse_overlap(compiled, flat, k)
         return flat
 
     def _refuse_overlap(self, compiled: Compiled, flat: Sequence[Any], k: int) -> None:
         for j, other in enumerate(flat):
-            if j != k and isinstance(other, np.ndarray) and np.shares_memory(other, flat[k]):
+            if j != k and _overlap(other, flat[k]):
                 names = [p.name for p in compiled.primal.trace.params]
                 raise UnsupportedAlias(
                     f"arguments {names[j]} and {names[k]} share memory and {names[k]} is written", None, "Pass copies."
@@ -207,11 +212,26 @@ class Transform:
         from adcompile.backend import numba
         from adcompile.lower import executable
 
+        return numba.bare(executable(self._closed(args, keywords)), fastmath=self.options.fastmath)
+
+    def cuda_function(self, *args: Any, **keywords: Any) -> Callable[..., Any]:
+        """The program for some arguments as a device function, to be called in ``cuda.jit`` kernels of your own.
+
+        It takes the numbers of the arguments one after the other, and arrays (which it reads), and gives the numbers
+        of the result as a tuple, or the only one itself. It makes no arrays, and cannot raise.
+        """
+        from adcompile.backend import cuda
+        from adcompile.lower import lower
+
+        return cuda.function(lower(self._closed(args, keywords), vectors=False))
+
+    def _closed(self, args: Sequence[Any], keywords: dict[str, Any]) -> Trace:
+        """The program for some arguments, which must capture nothing."""
         compiled = self.specialisation(*args, **keywords)
         if compiled.captures:
             names = ", ".join(c.label for c in compiled.captures)
             raise InvalidArgument(f"the program captures arrays ({names})", remedy="Pass them as arguments.")
-        return numba.bare(executable(compiled.program.trace), fastmath=self.options.fastmath)
+        return compiled.program.trace
 
     # -- inspection -------------------------------------------------------------------------------------------
 
@@ -235,10 +255,10 @@ class Transform:
         return source(self.subject(args, keywords))
 
     def stages(self, *args: Any, **keywords: Any) -> dict[str, str]:
-        """The text of every stage, from the user's source to assembly, by name and in order."""
+        """The text of every stage, from the user's source to assembly (or PTX), by name and in order."""
         from adcompile.inspect import stages
 
-        return stages(self.subject(args, keywords), self.options.fastmath)
+        return stages(self.subject(args, keywords), self.options.fastmath, self.options.backend)
 
     def graph(self, *args: Any, **keywords: Any) -> Graph:
         """The computational graph of the function; ``jit(grad(f)).graph(…)`` draws that of its gradient."""
@@ -267,10 +287,32 @@ class Transform:
 assert INLINE == "__adcompile_inline__"
 
 
+def _overlap(one: Any, two: Any) -> bool:
+    """Whether two arguments share memory."""
+    if isinstance(one, np.ndarray) and isinstance(two, np.ndarray):
+        return np.shares_memory(one, two)
+    if not (is_on_device(one) and is_on_device(two)):
+        return False
+    if one is two:
+        return True
+    (first, end), (second, stop) = _extent(one), _extent(two)
+    return first < stop and second < end
+
+
+def _extent(value: Any) -> tuple[int, int]:
+    """Where an array on a device begins and ends; in Numba's simulator nowhere."""
+    interface = getattr(value, "__cuda_array_interface__", None)
+    if interface is None:
+        return 0, 0
+    start, size = interface["data"][0], np.dtype(interface["typestr"]).itemsize
+    return start, start + size * int(np.prod(interface["shape"]))
+
+
 def _canonical(value: Any) -> Any:
     """An argument as compiled code takes it: C-contiguous, aligned, native; a zero-dimensional array as its element."""
     if not isinstance(value, np.ndarray):
-        return value if type(value) in (float, bool) or isinstance(value, np.generic) else _number(value)
+        plain = type(value) in (float, bool) or isinstance(value, np.generic) or is_on_device(value)
+        return value if plain else _number(value)
     if value.ndim == 0:
         return value[()]
     if not value.dtype.isnative:
@@ -295,12 +337,16 @@ def compile_program(program: Trace, options: Options) -> Callable[..., tuple[Any
         from adcompile.backend import python
 
         return python.compile(program)
-    from adcompile.lower import executable
+    from adcompile.lower import executable, lower
 
     if options.backend == "numba":
         from adcompile.backend import numba
 
         return numba.compile(executable(program), fastmath=options.fastmath)
+    if options.backend == "cuda":
+        from adcompile.backend import cuda
+
+        return cuda.compile(lower(program, vectors=False), fastmath=options.fastmath)
     from adcompile.backend import llvm
 
     return llvm.compile(executable(program), fastmath=options.fastmath, cache=options.cache).call

@@ -61,6 +61,10 @@ class UnsupportedAlias(AdcompileError, RuntimeError):
     """Two names may stand for one array, and a write through one of them could be missed by the other."""
 
 
+class MissingDevice(AdcompileError, RuntimeError):
+    """A program for a GPU was asked for where none can be used."""
+
+
 class SourceUnavailable(AdcompileError, OSError):
     """The text of a function cannot be found (typed at a prompt, built by exec, written in C)."""
 

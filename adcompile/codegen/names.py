@@ -42,9 +42,10 @@ def uses(block: Block) -> dict[Value, int]:
 
 
 class Names:
-    """The names of one function; a new scope for each region."""
+    """The names of one function; a new scope for each region. ``reserved`` names are not given."""
 
-    def __init__(self):
+    def __init__(self, reserved: frozenset[str] = frozenset()):
+        self.reserved = RESERVED | reserved
         self.of: dict[Value, str] = {}
         self.holder: dict[str, Value] = {}
         self.count = 0
@@ -57,7 +58,7 @@ class Names:
             while f"t{self.count}" in self.holder:
                 self.count += 1
             hint = f"t{self.count}"
-        base = f"{hint}_" if hint in RESERVED else hint
+        base = f"{hint}_" if hint in self.reserved else hint
         name, copies = base, 1
         while name in self.holder and self.holder[name] not in dead:
             copies += 1

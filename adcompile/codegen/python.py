@@ -8,8 +8,9 @@ every line of a derivative says which line of the user's it comes from.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from adcompile.codegen.names import Names, uses
 from adcompile.ir import Array, Atom, Block, Const, Eqn, Scalar, Trace, Value, free_values
@@ -33,7 +34,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class _Text:
+class Text:
     """An expression with the precedence of its outermost operator."""
 
     text: str
@@ -42,25 +43,26 @@ class _Text:
 
 def emit(trace: Trace) -> Source:
     """The source of a module with one function, ``trace.name``."""
-    return _Writer().function(trace)
+    return Writer().function(trace)
 
 
-class _Writer:
+class Writer:
     """One function being written; lines with the places they come from."""
 
-    def __init__(self):
+    def __init__(self, reserved: frozenset[str] = frozenset()):
         self.lines: list[tuple[str, SourceLoc | None]] = []
         self.errors: dict[int, SourceLoc] = {}
         self.places: dict[Value, SourceLoc] = {}
         self.place: SourceLoc | None = None
-        self.names = Names()
-        self.pending: dict[Value, _Text] = {}
+        self.names = Names(reserved)
+        self.pending: dict[Value, Text] = {}
         self.reads: dict[Value, set[Value]] = {}
         self.loading: set[Value] = set()
 
     # -- frame ----------------------------------------------------------------------------------------------
 
     def function(self, trace: Trace) -> Source:
+        """The whole function."""
         params = [self.names.give(p, set(), p.name or "x") for p in trace.params]
         for line in trace.header:
             self.write(0, f"# {line}")
@@ -102,36 +104,53 @@ class _Writer:
 
     # -- atoms ----------------------------------------------------------------------------------------------
 
-    def read(self, atom: Atom) -> _Text:
+    def read(self, atom: Atom) -> Text:
+        """The text of an atom; a pending expression is written where it is read."""
         if isinstance(atom, Const):
-            return _constant(atom)
+            return self.constant(atom)
         if atom in self.pending:
             self.place = self.place or self.places.get(atom)
             return self.pending.pop(atom)
-        return _Text(self.names.of[atom], ATOMIC)
+        return Text(self.names.of[atom], ATOMIC)
+
+    def constant(self, atom: Const) -> Text:
+        """A number as Python or NumPy writes it."""
+        text = repr(atom.value)
+        if isinstance(atom.value, float) and text in ("inf", "-inf", "nan"):
+            text = text.replace("inf", "np.inf").replace("nan", "np.nan")
+        type = atom.type
+        if isinstance(type, Scalar) and not type.weak and type.dtype not in ("float64", "int64", "bool"):
+            return Text(f"np.{type.dtype}({text})", ATOMIC)
+        return Text(text, UNARY if text.startswith("-") else ATOMIC)
 
     def operands(self, eqn: Eqn) -> list[str]:
         """The argument texts, parenthesised as the operator of the equation needs."""
-        texts = [_firm(eqn, a, self.read(a)) for a in eqn.args]
+        texts = [self.operand(eqn, a) for a in eqn.args]
         infix = PRIMITIVES[eqn.op].infix
         if infix is None:
-            lead = [_wrap(t, ATOMIC) for t in texts[:1]]
+            lead = [wrap(t, ATOMIC) for t in texts[:1]]
             return lead + [t.text for t in texts[1:]]
         precedence = infix[1]
         if len(texts) == 1:
-            return [_wrap(texts[0], precedence)]
+            return [wrap(texts[0], precedence)]
         right = precedence + 0.1 if eqn.op != "pow" else precedence
         left = precedence if eqn.op != "pow" else precedence + 0.1
-        return [_wrap(texts[0], left), _wrap(texts[1], right)]
+        return [wrap(texts[0], left), wrap(texts[1], right)]
 
-    def expression(self, eqn: Eqn) -> _Text:
+    def operand(self, eqn: Eqn, atom: Atom) -> Text:
+        """An argument of an equation."""
+        return _firm(eqn, atom, self.read(atom))
+
+    def expression(self, eqn: Eqn) -> Text:
+        """The text of an equation's result."""
         infix = PRIMITIVES[eqn.op].infix
         text = spell(eqn, self.operands(eqn) if infix or _leads(eqn) else [self.read(a).text for a in eqn.args])
-        return _Text(text, infix[1] if infix else ATOMIC)
+        return Text(text, infix[1] if infix else ATOMIC)
 
     # -- equations ------------------------------------------------------------------------------------------
 
     def block(self, block: Block, depth: int, live_out: set[Value]) -> None:
+        """The lines of a block's equations."""
         counts = uses(block)
         last = _last_reads(block)
         ended, ending = set(), _by_position(last, live_out)
@@ -141,15 +160,19 @@ class _Writer:
             if eqn.regions:
                 self.flush(eqn, depth)
                 live = live_out | {v for v, k in last.items() if k > position}
-                _CONTROL[eqn.op](self, eqn, depth, dead, live)
+                getattr(self, self.CONTROL[eqn.op])(eqn, depth, dead, live)
             elif eqn.op in IN_PLACE:
                 self.in_place(eqn, depth)
             elif eqn.op == "check_true":
                 self.require(eqn, depth)
             elif not eqn.outs:
-                self.write(depth, self.expression(eqn).text, eqn.loc)
+                self.effect(eqn, depth)
             else:
                 self.assign(block, position, counts, depth, dead)
+
+    def effect(self, eqn: Eqn, depth: int) -> None:
+        """An equation without results."""
+        self.write(depth, self.expression(eqn).text, eqn.loc)
 
     def held(self, eqn: Eqn) -> set[Value]:
         """What texts still to be written read: their names must not be taken yet (the next line's own may)."""
@@ -162,6 +185,7 @@ class _Writer:
         return {read for v in values for read in (self.reads[v] if v in self.pending else {v})}
 
     def assign(self, block: Block, position: int, counts: dict[Value, int], depth: int, dead: set[Value]) -> None:
+        """A line for an equation, or its text kept for its only reader."""
         eqn = block.eqns[position]
         reads = self.reads_of(eqn.args)
         loads = _touches_memory(eqn) or any(a in self.pending and a in self.loading for a in eqn.args)
@@ -175,9 +199,9 @@ class _Writer:
             return
         names = ", ".join(self.names.give(o, dead) for o in eqn.outs)
         if names != text.text:
-            self.write(depth, f"{names} = {_bare(text.text)}", eqn.loc)
+            self.write(depth, f"{names} = {bare(text.text)}", eqn.loc)
 
-    def may_inline(self, block: Block, position: int, text: _Text, loads: bool) -> bool:
+    def may_inline(self, block: Block, position: int, text: Text, loads: bool) -> bool:
         """Whether a value read once may move to its reader: no store in between, no name worth a line of its own."""
         eqn = block.eqns[position]
         (out,) = eqn.outs
@@ -198,13 +222,14 @@ class _Writer:
         """A raise of the user's under its condition."""
         condition = self.read(eqn.args[0])
         opposite = condition.text.removeprefix("(not ").removesuffix(")")
-        negated = opposite if condition.text == f"(not {opposite})" else f"not {_wrap(condition, UNARY)}"
+        negated = opposite if condition.text == f"(not {opposite})" else f"not {wrap(condition, UNARY)}"
         self.write(depth, f"if {negated}:", eqn.loc)
         self.write(depth + 1, f"raise {eqn.attrs['error']}({eqn.attrs['message']!r})")
 
     def in_place(self, eqn: Eqn, depth: int) -> None:
+        """An update of an array, whose new version takes the name."""
         texts = [self.read(a) for a in eqn.args]
-        self.write(depth, spell(eqn, [_wrap(texts[0], ATOMIC), *(t.text for t in texts[1:])]), eqn.loc)
+        self.write(depth, spell(eqn, [wrap(texts[0], ATOMIC), *(t.text for t in texts[1:])]), eqn.loc)
         self.names.take(eqn.outs[0], texts[0].text)
 
     def flush(self, eqn: Eqn, depth: int) -> None:
@@ -217,6 +242,7 @@ class _Writer:
     # -- control --------------------------------------------------------------------------------------------
 
     def branch(self, eqn: Eqn, depth: int, dead: set[Value], live: set[Value]) -> None:
+        """``if``."""
         self.write(depth, f"if {self.read(eqn.args[0]).text}:", eqn.loc)
         names = self.branch_names(eqn, dead)
         for word, region in zip((None, "else:"), eqn.regions, strict=True):
@@ -248,6 +274,7 @@ class _Writer:
         ]
 
     def is_named(self, atom: Atom, name: str) -> bool:
+        """Whether an atom has this name."""
         return isinstance(atom, Value) and self.names.of.get(atom) == name
 
     def assign_all(self, names: Sequence[str], atoms: Sequence[Atom], depth: int) -> None:
@@ -258,17 +285,26 @@ class _Writer:
             self.write(depth, f"{', '.join(n for n, _ in pairs)} = {', '.join(t for _, t in pairs)}")
 
     def loop(self, eqn: Eqn, depth: int, dead: set[Value], live: set[Value]) -> None:
+        """``for``."""
         (body,) = eqn.regions
         needed = set(free_values(body)) | self.reads_of(eqn.args[:3])
         bounds = [self.read(a) for a in eqn.args[:3]]
         names = self.carry(body.params[1:], eqn.args[3:], depth, dead - needed)
         index = self.names.give(body.params[0], dead - set(free_values(body)), _index_hint(body))
-        self.write(depth, f"for {index} in range({_range_text(bounds)}):", eqn.loc)
+        self.write(depth, f"for {index} in {self.range(eqn, bounds)}:", eqn.loc)
         self.body(body, names, depth, live | set(free_values(body)))
         self.names.forget(body)
         self.finish(eqn, names)
 
+    def range(self, eqn: Eqn, bounds: Sequence[Text]) -> str:
+        """What a loop runs over."""
+        start, stop, step = (b.text for b in bounds)
+        if step != "1":
+            return f"range({start}, {stop}, {step})"
+        return f"range({stop})" if start == "0" else f"range({start}, {stop})"
+
     def repeat(self, eqn: Eqn, depth: int, dead: set[Value], live: set[Value]) -> None:
+        """``while``."""
         condition, body = eqn.regions
         live = live | {*free_values(body), *free_values(condition)}
         names = self.carry(body.params, eqn.args, depth, dead - live)
@@ -279,9 +315,9 @@ class _Writer:
         self.block(condition, depth + 1, live | set(condition.params))
         test = self.read(condition.results[0])
         if len(self.lines) == start + 1:
-            self.lines[start] = ("    " * depth + f"while {_bare(test.text)}:", eqn.loc)
+            self.lines[start] = ("    " * depth + f"while {bare(test.text)}:", eqn.loc)
         else:
-            self.write(depth + 1, f"if not {_wrap(test, UNARY)}:")
+            self.write(depth + 1, f"if not {wrap(test, UNARY)}:")
             self.write(depth + 2, "break")
         for param, name in zip(body.params, names, strict=True):
             self.names.take(param, name)
@@ -314,6 +350,7 @@ class _Writer:
         return self.names.give(param, dead, hint)
 
     def body(self, body: Block, names: Sequence[str], depth: int, live_out: set[Value]) -> None:
+        """The body of a loop."""
         start = len(self.lines)
         self.block(body, depth + 1, live_out)
         self.assign_all(names, body.results, depth + 1)
@@ -321,14 +358,15 @@ class _Writer:
             self.write(depth + 1, "pass")
 
     def finish(self, eqn: Eqn, names: Sequence[str]) -> None:
+        """After a loop its results have the names of what it carried."""
         for out, name in zip(eqn.outs, names, strict=True):
             self.names.take(out, name)
 
+    CONTROL: ClassVar[Mapping[str, str]] = {"if": "branch", "loop": "loop", "while": "repeat"}
+    """The method for each equation with regions."""
 
-_CONTROL = {"if": _Writer.branch, "loop": _Writer.loop, "while": _Writer.repeat}
 
-
-def _bare(text: str) -> str:
+def bare(text: str) -> str:
     """A text without parentheses around the whole of it."""
     if not text.startswith("("):
         return text
@@ -340,25 +378,15 @@ def _bare(text: str) -> str:
     return text
 
 
-def _constant(atom: Const) -> _Text:
-    type = atom.type
-    value = atom.value
-    text = repr(value)
-    if isinstance(value, float) and text in ("inf", "-inf", "nan"):
-        text = text.replace("inf", "np.inf").replace("nan", "np.nan")
-    if isinstance(type, Scalar) and not type.weak and type.dtype not in ("float64", "int64", "bool"):
-        return _Text(f"np.{type.dtype}({text})", ATOMIC)
-    return _Text(text, UNARY if text.startswith("-") else ATOMIC)
-
-
-def _firm(eqn: Eqn, atom: Atom, text: _Text) -> _Text:
+def _firm(eqn: Eqn, atom: Atom, text: Text) -> Text:
     """A NumPy float64 constant that meets a float32 array as such: Python's own number would give way to the array."""
     wide = isinstance(atom, Const) and atom.type == Scalar("float64")
     narrow = any(isinstance(a.type, Array) and a.type.dtype != "float64" for a in eqn.args)
-    return _Text(f"np.float64({text.text})", ATOMIC) if wide and narrow else text
+    return Text(f"np.float64({text.text})", ATOMIC) if wide and narrow else text
 
 
-def _wrap(text: _Text, precedence: float) -> str:
+def wrap(text: Text, precedence: float) -> str:
+    """A text in parentheses where its operator binds more loosely than the one around it."""
     return f"({text.text})" if text.precedence < precedence else text.text
 
 
@@ -402,10 +430,3 @@ def _by_position(last: dict[Value, int], live_out: set[Value]) -> dict[int, set[
         if value not in live_out:
             ending.setdefault(position, set()).add(value)
     return ending
-
-
-def _range_text(bounds: Sequence[_Text]) -> str:
-    start, stop, step = (b.text for b in bounds)
-    if step != "1":
-        return f"{start}, {stop}, {step}"
-    return stop if start == "0" else f"{start}, {stop}"

@@ -11,7 +11,7 @@ import numpy as np
 from adcompile.errors import InvalidArgument
 from adcompile.frontend.calls import call
 from adcompile.frontend.resolve import Dependency, _Same
-from adcompile.frontend.tracer import Capture, Tracer, type_of
+from adcompile.frontend.tracer import Capture, Tracer, is_on_device, type_of
 from adcompile.frontend.values import ListValue, Reference, is_dynamic
 from adcompile.ir import Array, Atom, Const, Trace, Type, Value, free_values, is_float
 from adcompile.ir.core import Block, substitute
@@ -67,7 +67,7 @@ def signature_of(args: Sequence[Any], keywords: Mapping[str, Any]) -> tuple[Sign
 
 
 def _leaf_type(leaf: Any) -> Any:
-    if isinstance(leaf, np.ndarray | np.generic):
+    if isinstance(leaf, np.ndarray | np.generic) or is_on_device(leaf):
         return type_of(leaf)
     if isinstance(leaf, int | float) and not isinstance(leaf, bool):
         return type_of(leaf)

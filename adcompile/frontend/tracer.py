@@ -282,6 +282,8 @@ def type_of(value: Any) -> Type:
         raise UnsupportedDtype(
             f"a {type(value).__name__} has an arithmetic of its own", remedy="Pass np.asarray(x), or x.filled(value)."
         )
+    if is_on_device(value):
+        return _device_type(value)
     if isinstance(value, np.ndarray | np.generic):
         name = value.dtype.name
         if name not in DTYPES:
@@ -295,4 +297,19 @@ def type_of(value: Any) -> Type:
     raise UnsupportedDtype(f"a {type(value).__name__} is not supported", remedy="Pass numbers or NumPy arrays.")
 
 
-__all__ = ["ANY", "Atom", "Capture", "Closure", "Frame", "Region", "Tracer", "dims_of", "type_of"]
+def is_on_device(value: Any) -> bool:
+    """Whether a value is an array in the memory of a GPU; in Numba's simulator, one that stands for such an array."""
+    return hasattr(value, "__cuda_array_interface__") or hasattr(value, "__cuda_ndarray__")
+
+
+def _device_type(value: Any) -> Type:
+    interface = getattr(value, "__cuda_array_interface__", None)
+    dtype = np.dtype(interface["typestr"] if interface else value.dtype)
+    shape = tuple(interface["shape"] if interface else value.shape)
+    if dtype.name not in DTYPES or not shape:
+        what = f"dtype {dtype}" if shape else "a zero-dimensional array"
+        raise UnsupportedDtype(f"{what} on a device is not supported", remedy="Use float32 or float64, and float(x).")
+    return Array(dtype.name, dims_of(shape))
+
+
+__all__ = ["ANY", "Atom", "Capture", "Closure", "Frame", "Region", "Tracer", "dims_of", "is_on_device", "type_of"]

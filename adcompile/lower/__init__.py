@@ -30,12 +30,15 @@ RULES = {
 """Primitive → ``(context, eqn, *args) → result`` over scalars (`Handle`) and arrays (`Delayed`)."""
 
 
-def lower(trace: Trace) -> Trace:
+def lower(trace: Trace, *, vectors: bool = True) -> Trace:
     """Turn array equations into fused loops over buffers.
 
     Parameters
     ----------
     trace : a trace of the array dialect (a trace of the loop dialect is also one).
+    vectors : shape the loops for a CPU's caches and vector registers: a batch is worked through in tiles, loops that
+        vectorise are not merged with others, and are split where a condition on the index changes. A GPU, with a
+        thread per iteration, wants none of it.
 
     Returns
     -------
@@ -48,7 +51,8 @@ def lower(trace: Trace) -> Trace:
     MissingRule
         Where a primitive has no lowering.
     """
-    trace = tile(expand_growth(trace))
+    trace = expand_growth(trace)
+    trace = tile(trace) if vectors else trace
     context = Context(Emitter(Builder()))
     params = {}
     for param in trace.params:
@@ -57,8 +61,8 @@ def lower(trace: Trace) -> Trace:
     results = lower_block(context, trace.block, RULES, params)
     atoms = tuple(context.buffer(r).atom for r in results)
     block = drop_dead(Block(trace.params, tuple(context.op.builder.eqns), atoms))
-    merged = simplify(replace(trace, block=merge_loops(block)))
-    return insert_copies(simplify(replace(trace, block=split_loops(merged.block))))
+    merged = simplify(replace(trace, block=merge_loops(block, vectors)))
+    return insert_copies(simplify(replace(trace, block=split_loops(merged.block))) if vectors else merged)
 
 
 def executable(trace: Trace) -> Trace:

@@ -6,14 +6,14 @@ their bounds and ``minimum`` / ``maximum`` / ``%`` by their operands, until only
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
 from adcompile.errors import ShapeMismatch
 from adcompile.ir import Const, Value
+from adcompile.ir.affine import Affine
 from adcompile.primitives import Handle
 
 Index = int | Handle
@@ -26,25 +26,6 @@ _CHOICES = ("minimum", "maximum", "mod", "floordiv")
 def is_one(size: Index) -> bool:
     """Whether a size is known to be 1."""
     return isinstance(size, int) and size == 1
-
-
-@dataclass(frozen=True)
-class Affine:
-    """``constant + Σ factor·atom``; no factor is zero."""
-
-    constant: int = 0
-    terms: Mapping[Value, int] = field(default_factory=dict)
-
-    def plus(self, other: Affine, factor: int = 1) -> Affine:
-        """``self + factor·other``."""
-        terms = dict(self.terms)
-        for atom, count in other.terms.items():
-            terms[atom] = terms.get(atom, 0) + factor * count
-        return Affine(self.constant + factor * other.constant, {a: c for a, c in terms.items() if c})
-
-    def without(self, atom: Value) -> Affine:
-        """Drop one term."""
-        return Affine(self.constant, {a: c for a, c in self.terms.items() if a is not atom})
 
 
 class Indices:

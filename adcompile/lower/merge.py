@@ -26,39 +26,48 @@ _SUMS = frozenset({"add", "mul", "maximum", "minimum", "logical_and", "logical_o
 _ELEMENTS = frozenset({"index", "store", "accumulate", "dim"})
 
 
-def merge_loops(block: Block) -> Block:
-    """Merge the loops of a block, then those inside them, then forward what is stored and read in one iteration."""
+def merge_loops(block: Block, vectors: bool = True) -> Block:
+    """Merge the loops of a block, then those inside them, then forward what is stored and read in one iteration.
+
+    Unless ``vectors``, what vectorises is merged with what does not.
+    """
     eqns = list(block.eqns)
     position = 0
     while position < len(eqns):
-        merged = _merge_back(eqns, position, block.results)
+        merged = _merge_back(eqns, position, block.results, vectors)
         if merged is None:
             position += 1
         else:
             eqns, position = merged
-    inner = [replace(e, regions=tuple(map(merge_loops, e.regions))) if e.regions else e for e in eqns]
+    inner = [replace(e, regions=tuple(merge_loops(r, vectors) for r in e.regions)) if e.regions else e for e in eqns]
     return forward(Block(block.params, tuple(inner), block.results))
 
 
-def _merge_back(eqns: list[Eqn], later: int, results: Sequence[Atom]) -> tuple[list[Eqn], int] | None:
+def _merge_back(eqns: list[Eqn], later: int, results: Sequence[Atom], vectors: bool) -> tuple[list[Eqn], int] | None:
     """The equations with the loop at ``later`` merged into one before it, and where to go on; None if there is none."""
     if not mergeable(eqns[later]):
         return None
     for earlier in range(later - 1, max(-1, later - 1 - _NEAR), -1):
-        if mergeable(eqns[earlier]) and _alike(eqns[earlier], eqns[later]):
+        if mergeable(eqns[earlier]) and _alike(eqns[earlier], eqns[later], vectors):
             found = _merge(eqns, earlier, later, results)
             if found is not None:
                 return found
     return None
 
 
-def _alike(one: Eqn, two: Eqn) -> bool:
+def _alike(one: Eqn, two: Eqn, vectors: bool) -> bool:
     """The same range, the same kind, and not too large together; no heavy loop moves out of its vector registers."""
     size = sum(1 for e in (one, two) for _ in walk(e.regions[0]))
-    if one.args[:3] != two.args[:3] or size > _LARGEST or is_vector(one) != is_vector(two):
+    if one.args[:3] != two.args[:3] or size > _LARGEST or (vectors and is_vector(one) != is_vector(two)):
         return False
     nested = [any(e.op == "loop" for e in loop.regions[0].eqns) for loop in (one, two)]
+    if not vectors:  # nests of one range each, or none: they stay one loop over all elements
+        return _inner_ranges(one) == _inner_ranges(two)
     return nested[0] == nested[1] or not _is_heavy(two if nested[0] else one)
+
+
+def _inner_ranges(loop: Eqn) -> list[tuple[Atom, ...]]:
+    return [e.args[:3] for e in loop.regions[0].eqns if e.op == "loop"]
 
 
 def _is_heavy(eqn: Eqn) -> bool:

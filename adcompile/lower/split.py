@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from adcompile.ir import Atom, Block, Const, Eqn, Scalar, Value
+from adcompile.ir.affine import Affine
 from adcompile.ir.builder import Builder
 from adcompile.ir.core import substitute, walk
 from adcompile.lower.context import Context
-from adcompile.lower.indices import Affine, Index
+from adcompile.lower.indices import Index
 from adcompile.lower.merge import is_vector, mergeable
 from adcompile.primitives import Emitter
 

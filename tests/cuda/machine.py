@@ -1,0 +1,414 @@
+"""Executes the PTX of generated kernels on the CPU: one C statement for each instruction, with `machine.c` around it.
+
+Found are races, accesses outside arrays, reads of memory that nobody wrote, and barriers that not all threads reach.
+An instruction that is not in the tables is an error. Approximate instructions are taken as exact.
+"""
+
+import ctypes
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+FAULTS = ("race", "outside", "unknown", "barrier")
+C = {
+    "f32": "float", "f64": "double", "s64": "int64_t", "u64": "uint64_t", "b64": "uint64_t", "s32": "int32_t",
+    "u32": "uint32_t", "b32": "uint32_t", "s16": "int16_t", "u16": "uint16_t", "b16": "uint16_t", "s8": "int8_t",
+    "u8": "uint8_t", "b8": "uint8_t", "pred": "int",
+}  # fmt: skip
+INFIX = {"add": "+", "sub": "-", "and": "&", "or": "|", "xor": "^", "div": "/", "rem": "%"}
+ORDER = {
+    "eq": "==",
+    "ne": "!=",
+    "lt": "<",
+    "le": "<=",
+    "gt": ">",
+    "ge": ">=",
+    "lo": "<",
+    "ls": "<=",
+    "hi": ">",
+    "hs": ">=",
+}
+FLOAT = {"abs": "fabs", "sqrt": "sqrt", "ex2": "exp2", "lg2": "log2", "sin": "sin", "cos": "cos"}
+ROUND = {"rmi": "floor", "rpi": "ceil", "rzi": "trunc", "rni": "rint", "rm": "floor", "rp": "ceil"}
+
+
+class UnknownInstruction(Exception):
+    """An instruction without a translation."""
+
+
+# -- translation ------------------------------------------------------------------------------------------------------
+
+
+class Translator:
+    """The C statements of one kernel's instructions."""
+
+    def __init__(self, ptx):
+        self.ptx = ptx
+        self.entry = re.search(r"\.entry\s+(\w+)\(", ptx)[1]
+        self.shared, self.size = {}, 0
+        for align, name, count in re.findall(r"\.shared \.align (\d+) \.b8 (\w+)\[(\d+)\]", ptx):
+            self.size = -(-self.size // int(align)) * int(align)
+            self.shared[name] = self.size
+            self.size += int(count)
+
+    def text(self):
+        body = self.ptx[self.ptx.index(".entry") :]
+        registers = re.findall(r"\.reg \.(\w+)\s+%(\w+)<(\d+)>;", body)
+        lines = [f"{C[kind]} {name}[{count}];" for kind, name, count in registers]
+        code = body[body.index("{") + 1 : body.rindex("}")]
+        for line in map(str.strip, code.splitlines()):
+            if line.endswith(":"):
+                lines.append(f"{self.label(line[:-1])}:;")
+            elif line in ("{", "}"):
+                lines.append(line)
+            elif single := re.fullmatch(r"\.reg \.(\w+) %(\w+);", line):
+                lines.append(f"{C[single[1]]} {single[2]};")
+            elif line and not line.startswith((".", "//")):
+                lines.append(self.statement(line.rstrip(";")))
+        base = Path(__file__).with_name("machine.c").read_text()
+        return f"#define SHARED {max(16, self.size)}\n{base}\nstatic void body(void) {{\n" + "\n".join(lines) + "\n}\n"
+
+    def label(self, name):
+        return "L" + name.replace("$", "_")
+
+    def statement(self, line):
+        guard = re.match(r"@(!?)%p(\d+)\s+(.*)", line)
+        if guard:
+            return f"if ({guard[1]}p[{guard[2]}]) {{ {self.statement(guard[3])} }}"
+        op, _, rest = line.partition(" ")
+        parts = op.split(".")
+        operands = [o.strip() for o in re.split(r",(?![^{]*\})", rest)] if rest.strip() else []
+        rule = getattr(self, "do_" + parts[0], None) or self.do_simple
+        found = rule(parts, operands)
+        if found is None:
+            raise UnknownInstruction(line)
+        return found
+
+    def read(self, text):
+        """An operand as C."""
+        if text.startswith("%"):
+            special = re.fullmatch(r"%(tid|ntid|ctaid|nctaid)\.([xyz])", text)
+            if special:
+                return f"{special[1]}[{'xyz'.index(special[2])}]"
+            name, number = re.fullmatch(r"%([a-z]+)(\d*)", text).groups()
+            return f"{name}[{number}]" if number else name
+        if text.startswith("0f"):
+            return f"BITS(float, 0x{text[2:]}u)"
+        if text.startswith("0d"):
+            return f"BITS(double, 0x{text[2:]}ull)"
+        if text in self.shared:
+            return f"((uint64_t)shared + {self.shared[text]})"
+        if text in ("true", "false"):
+            return str(int(text == "true"))
+        if not re.fullmatch(r"-?\d+", text):
+            raise UnknownInstruction(text)
+        return f"{text}ll" if text != "-9223372036854775808" else "INT64_MIN"
+
+    def typed(self, text, kind):
+        return f"({C[kind]}){self.read(text)}"
+
+    def address(self, text):
+        inner = text.strip("[]")
+        name, _, offset = inner.partition("+")
+        return f"({self.read(name)} + {offset or 0})"
+
+    def do_simple(self, parts, operands):
+        """Arithmetic by its type."""
+        name, kind = parts[0], parts[-1]
+        out, *given = operands
+        x = [self.typed(g, kind) for g in given]
+        if name in INFIX and not (name in ("and", "or", "xor") and kind == "pred"):
+            unsigned = {"s64": "uint64_t", "s32": "uint32_t"}.get(kind)
+            if unsigned and name in ("add", "sub"):
+                x = [f"({unsigned}){self.read(g)}" for g in given]
+            return f"{self.read(out)} = ({x[0]}) {INFIX[name]} ({x[1]});"
+        if name in ("and", "or", "xor"):
+            return f"{self.read(out)} = ({x[0]}) {INFIX[name]} ({x[1]});"
+        if name in FLOAT and kind[0] == "f":
+            return f"{self.read(out)} = ({C[kind]}){FLOAT[name]}({x[0]});"
+        if name in ("min", "max"):
+            test = "<" if name == "min" else ">"
+            if kind[0] == "f":
+                return f"{self.read(out)} = ({C[kind]})f{name}({x[0]}, {x[1]});"
+            return f"{self.read(out)} = ({x[0]}) {test} ({x[1]}) ? ({x[0]}) : ({x[1]});"
+        return None
+
+    def do_abs(self, parts, operands):
+        kind = parts[-1]
+        x = self.typed(operands[1], kind)
+        if kind[0] == "f":
+            return self.do_simple(parts, operands)
+        return f"{self.read(operands[0])} = {x} < 0 ? -({x}) : {x};"
+
+    def do_mov(self, parts, operands):
+        out, value = operands
+        if out.startswith("{"):
+            low, high = (self.read(o.strip()) for o in out.strip("{}").split(","))
+            bits = f"BITS(uint64_t, {self.read(value)})"
+            return f"{{ uint64_t bits = {bits}; {low} = (uint32_t)bits; {high} = (uint32_t)(bits >> 32); }}"
+        target = self.read(out)
+        if value.startswith("{"):
+            low, high = (self.read(v.strip()) for v in value.strip("{}").split(","))
+            return (
+                f"{target} = BITS(__typeof__({target}), (uint64_t)(uint32_t){low} | (uint64_t)(uint32_t){high} << 32);"
+            )
+        if parts[1][0] == "b" and value.startswith("%"):
+            return f"{target} = BITS(__typeof__({target}), {self.read(value)});"
+        return f"{target} = {self.read(value)};"
+
+    def do_neg(self, parts, operands):
+        return f"{self.read(operands[0])} = -({self.typed(operands[1], parts[-1])});"
+
+    def do_not(self, parts, operands):
+        sign = "!" if parts[-1] == "pred" else "~"
+        return f"{self.read(operands[0])} = {sign}({self.read(operands[1])});"
+
+    def do_mul(self, parts, operands):
+        out, kind = self.read(operands[0]), parts[-1]
+        x, y = (self.typed(o, kind) for o in operands[1:])
+        if "wide" in parts:
+            wide = {"s32": "int64_t", "u32": "uint64_t", "s16": "int32_t", "u16": "uint32_t"}[kind]
+            return f"{out} = ({wide}){x} * ({wide}){y};"
+        if "hi" in parts:
+            wide = {"s32": "int64_t", "u32": "uint64_t", "s64": "__int128", "u64": "unsigned __int128"}[kind]
+            return f"{out} = (({wide}){x} * ({wide}){y}) >> {kind[1:]};"
+        unsigned = {"s64": "uint64_t", "s32": "uint32_t"}.get(kind)
+        return f"{out} = ({unsigned}){x} * ({unsigned}){y};" if unsigned else f"{out} = {x} * {y};"
+
+    def do_mad(self, parts, operands):
+        out, x, y, z = map(self.read, operands)
+        return f"{out} = (uint64_t)({x}) * (uint64_t)({y}) + (uint64_t)({z});" if "lo" in parts else None
+
+    def do_fma(self, parts, operands):
+        kind = parts[-1]
+        x = ", ".join(self.typed(o, kind) for o in operands[1:])
+        return f"{self.read(operands[0])} = fma{'f' if kind == 'f32' else ''}({x});"
+
+    def do_rcp(self, parts, operands):
+        return f"{self.read(operands[0])} = 1 / {self.typed(operands[1], parts[-1])};"
+
+    def do_copysign(self, parts, operands):
+        sign, size = (self.typed(o, parts[-1]) for o in operands[1:])
+        return f"{self.read(operands[0])} = copysign({size}, {sign});"
+
+    def do_shl(self, parts, operands):
+        kind = parts[-1].replace("b", "u")
+        x, count = self.typed(operands[1], kind), f"(uint32_t){self.read(operands[2])}"
+        return f"{self.read(operands[0])} = {count} > {int(kind[1:]) - 1} ? 0 : {x} << {count};"
+
+    def do_shr(self, parts, operands):
+        kind = parts[-1].replace("b", "u")
+        last = int(kind[1:]) - 1
+        x, count = self.typed(operands[1], kind), f"(uint32_t){self.read(operands[2])}"
+        return f"{self.read(operands[0])} = {x} >> ({count} > {last} ? {last} : {count});"
+
+    def do_setp(self, parts, operands):
+        test, kind = parts[1], parts[-1]
+        x, y = (self.typed(o, kind) for o in operands[1:])
+        if test in ("num", "nan"):
+            return f"{self.read(operands[0])} = {'!' * (test == 'num')}(isnan({x}) || isnan({y}));"
+        loose = kind[0] == "f" and len(test) == 3 and test.endswith("u")
+        order = ORDER[test[:2]]
+        text = f"({x}) {order} ({y})"
+        if kind[0] == "f" and test == "ne":
+            text = f"({text}) && !isnan({x}) && !isnan({y})"
+        return f"{self.read(operands[0])} = {f'isnan({x}) || isnan({y}) || ' * loose}({text});"
+
+    def do_selp(self, parts, operands):
+        out, x, y, p = map(self.read, operands)
+        return f"{out} = {p} ? {x} : {y};"
+
+    def do_cvt(self, parts, operands):
+        to, source = parts[-2:]
+        x, out = self.typed(operands[1], source), self.read(operands[0])
+        rounding = next((ROUND[p] for p in parts if p in ROUND), None) if source[0] == "f" else None
+        if rounding:
+            x = f"{rounding}({x})"
+        if to[0] != "f" and source[0] == "f":
+            return f"{{ double value = {x}; {out} = isnan(value) ? 0 : ({C[to]})value; }}"
+        return f"{out} = ({C[to]})({x});"
+
+    def do_cvta(self, parts, operands):
+        return f"{self.read(operands[0])} = {self.read(operands[1])};"
+
+    def do_ld(self, parts, operands):
+        out, kind = self.read(operands[0]), parts[-1]
+        if parts[1] == "param":
+            number = re.search(r"_param_(\d+)", operands[1])[1]
+            return f"memcpy(&{out}, &params[{number}], sizeof({C[kind]}));"
+        if "local" in parts or any(p.startswith("v") and p[1:].isdigit() for p in parts):
+            return None
+        return f"{out} = LOADED({C[kind]}, {self.address(operands[1])});"
+
+    def do_st(self, parts, operands):
+        if "local" in parts or any(p.startswith("v") and p[1:].isdigit() for p in parts):
+            return None
+        return f"STORED({C[parts[-1]]}, {self.address(operands[0])}, {self.read(operands[1])});"
+
+    def do_atom(self, parts, operands):
+        out, place, *values = operands
+        name = {"add": "ADDED", "max": "LARGER", "cas": "SWAPPED"}[next(p for p in parts if p in ("add", "max", "cas"))]
+        given = ", ".join(map(self.read, values))
+        return f"{self.read(out)} = {name}({C[parts[-1]]}, {self.address(place)}, {given});"
+
+    def do_red(self, parts, operands):
+        if "add" not in parts:
+            return None
+        return f"ADDED({C[parts[-1]]}, {self.address(operands[0])}, {self.read(operands[1])});"
+
+    def do_bar(self, parts, operands):
+        return "barrier();"
+
+    do_barrier = do_bar
+
+    def do_bra(self, parts, operands):
+        return f"goto {self.label(operands[0])};"
+
+    def do_ret(self, parts, operands):
+        return "return;"
+
+
+# -- execution --------------------------------------------------------------------------------------------------------
+
+
+class Region(ctypes.Structure):
+    _fields_ = (
+        ("start", ctypes.c_uint64),
+        ("size", ctypes.c_uint64),
+        *((name, ctypes.c_void_p) for name in ("known", "words", "loaded", "stored")),
+    )
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a launch did wrong, and how many bytes of arrays it loaded and stored, each counted once."""
+
+    name: str
+    faults: dict
+    loaded: int
+    stored: int
+
+
+class Machine:
+    """A device made of the CPU: its memory are NumPy arrays, its kernels PTX; ``launches`` is what they did."""
+
+    def __init__(self, folder, order=None):
+        self.folder, self.order = Path(folder), order
+        self.known, self.launches = {}, []
+
+    def empty(self, shape, dtype):
+        """An array that nobody has written yet."""
+        array = np.full(shape, -77, dtype)
+        self.known[array.ctypes.data] = (array, np.zeros(array.nbytes // 4 + 1, np.uint8))
+        return array
+
+    def kernel(self, kernel, ptx):
+        """The kernel as the host program launches it: ``kernel[grid, block](*arguments)``."""
+        translator = Translator(ptx)
+        source = self.folder / f"{kernel.name}.c"
+        source.write_text(translator.text())
+        library = source.with_suffix(".so")
+        command = ["gcc", "-O1", "-w", "-ffp-contract=off", "-shared", "-fPIC", source, "-o", library, "-lm"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        launch = ctypes.CDLL(str(library)).launch
+        launch.restype = ctypes.POINTER(ctypes.c_int64)
+        return _Launcher(self, kernel, launch)
+
+
+class _Launcher:
+    def __init__(self, machine, kernel, function):
+        self.machine, self.kernel, self.function = machine, kernel, function
+
+    def __getitem__(self, config):
+        grid, block = (tuple(np.atleast_1d(c).tolist()) for c in config)
+        return lambda *arguments: self.launch(grid + (1,) * (3 - len(grid)), block + (1,) * (3 - len(block)), arguments)
+
+    def launch(self, grid, block, arguments):
+        params, arrays = [], {}
+        for value, type in zip(arguments, self.kernel.params, strict=True):
+            params += _parameters(value, type)
+            if isinstance(value, np.ndarray):
+                base = value
+                while isinstance(base.base, np.ndarray):
+                    base = base.base
+                arrays[base.ctypes.data] = base
+        regions, kept = self.regions(arrays)
+        order, blocks = (self.permuted(int(np.prod(c))) for c in (block, grid))
+        found = self.function(
+            regions, len(regions), (ctypes.c_uint64 * len(params))(*params), (ctypes.c_uint32 * 3)(*grid),
+            (ctypes.c_uint32 * 3)(*block), *(a.ctypes.data_as(ctypes.c_void_p) for a in (order, blocks)),
+        )  # fmt: skip
+        faults = {name: found[k] for k, name in enumerate(FAULTS) if found[k]}
+        loaded, stored = (sum(int(marks[k].sum()) * 4 for marks in kept) for k in (1, 2))
+        self.machine.launches.append(Found(self.kernel.name, faults, loaded, stored))
+
+    def regions(self, arrays):
+        regions, kept = (Region * (len(arrays) + 1))(), []
+        for k, (start, array) in enumerate(arrays.items()):
+            words = array.nbytes // 4 + 1
+            marks = (np.full(words * 40, 0xFF, np.uint8), np.zeros(words, np.uint8), np.zeros(words, np.uint8))
+            known = self.machine.known.get(start)
+            pointers = (known[1].ctypes.data if known else None, *(m.ctypes.data for m in marks))
+            regions[k] = Region(start, array.nbytes, *pointers)
+            kept.append(marks)
+        return regions, kept
+
+    def permuted(self, count):
+        if self.machine.order is None:
+            return np.arange(count, dtype=np.int32)
+        return np.random.default_rng(self.machine.order).permutation(count).astype(np.int32)
+
+
+def _parameters(value, type):
+    """An argument as Numba passes it: an array takes its pointer, sizes and strides."""
+    if isinstance(value, np.ndarray):
+        assert value.flags.c_contiguous and value.dtype.name == type.dtype
+        return [0, 0, value.size, value.itemsize, value.ctypes.data, *value.shape, *value.strides]
+    number = np.asarray(value, type.dtype)
+    return [int.from_bytes(number.tobytes().ljust(8, b"\0"), "little")]
+
+
+def run(module, ptx, arguments, folder, order=None):
+    """The results of a generated module's host program, its kernels executed as PTX; and the machine."""
+    from adcompile.primitives.runtime import NAMESPACE
+
+    machine = Machine(folder, order)
+    space = {**NAMESPACE, **_host(machine)}
+    sizes = re.findall(r"^[A-Z]+ = .*$", module.text, re.M)
+    host = module.text[module.text.rindex(f"\ndef {module.name}(") :]
+    exec("\n".join(sizes) + "\n" + host, space)
+    for kernel, text in zip(module.kernels, ptx, strict=True):
+        space[kernel.name] = machine.kernel(kernel, text)
+    with np.errstate(all="ignore"):
+        return space[module.name](*arguments), machine
+
+
+def _host(machine):
+    """The host functions of a generated module, on NumPy arrays."""
+    from adcompile.backend.cuda import host
+
+    def box(start, dtype):
+        return machine.empty(1, dtype) if start is None else np.full(1, start, dtype)
+
+    def clear(array):
+        array[...] = 0
+        if array.ctypes.data in machine.known:
+            machine.known[array.ctypes.data][1][:] = 1
+
+    def raise_failure(failed):
+        assert not failed[0], "a check in a kernel failed"
+
+    return {
+        "box": box,
+        "clear": clear,
+        "empty_array": machine.empty,
+        "copied": np.copy,
+        "no_failure": lambda: np.zeros(3, np.int64),
+        "raise_failure": raise_failure,
+        "blocks": host.blocks,
+        "tiles": host.tiles,
+    }

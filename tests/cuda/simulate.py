@@ -1,0 +1,109 @@
+"""Runs programs on the cuda backend in Numba's simulator, in a process of its own: ``python -m tests.cuda.simulate``.
+
+Prints a line for each program: its name and what differs from the llvm backend, nothing where all is well. Arguments
+are names of programs; without any, all of the corpus.
+"""
+
+import os
+import sys
+import threading
+import time
+import warnings
+
+os.environ["NUMBA_ENABLE_CUDASIM"] = "1"
+
+import numpy as np
+from numba.cuda.simulator import kernelapi
+
+import adcompile
+from adcompile.tree import flatten
+from tests.corpus import PROGRAMS, checks
+from tests.cuda.programs import MISSION, arguments
+
+
+def shared_array(self, shape, dtype, lock=threading.Lock()):
+    """Shared memory by the line that asks for it; the simulator's own lets each of two threads make the array."""
+    frame = sys._getframe(1)
+    with lock:
+        return self._allocations.setdefault(
+            (frame.f_code.co_filename, frame.f_lineno), np.full(shape, np.nan).astype(dtype)
+        )
+
+
+def difference(found, expected, single):
+    """Where two results differ: dtype, shape, or by more than rounding in another order."""
+    rtol = 2e-4 if single else 1e-10
+    for k, (a, b) in enumerate(zip(found, expected, strict=True)):
+        if not isinstance(b, int | float | np.generic | np.ndarray):
+            continue
+        a, b = np.asarray(a), np.asarray(b)
+        if (a.dtype, a.shape) != (b.dtype, b.shape):
+            return f"leaf {k} is {a.dtype}{a.shape}, expected {b.dtype}{b.shape}"
+        scale = np.max(np.abs(b.astype(float)), initial=1.0, where=np.isfinite(b.astype(float)))
+        if not np.allclose(a, b, rtol=rtol, atol=rtol * scale, equal_nan=True):
+            return f"leaf {k} is {a}, expected {b}"
+    return ""
+
+
+def runs_of(name):
+    """What is computed of a program: whether there is float32 in it, and a function of the backend."""
+    if name in MISSION:
+        for dtype in (np.float64, np.float32):
+            args = arguments(name, dtype)
+            yield (
+                dtype is np.float32,
+                lambda backend, args=args: adcompile.value_and_grad(MISSION[name], backend=backend)(*args),
+            )
+        return
+    program = next(p for p in PROGRAMS if p.name == name)
+    args = lambda: checks.fresh(program.arguments())
+    single = any(getattr(leaf, "dtype", None) == np.float32 for leaf in flatten(args())[0])
+    if "writes" not in program.tags:
+        yield single, lambda backend: adcompile.jit(program.function, backend=backend)(*args())
+    if program.argnums is not None:
+        gradient = lambda backend: adcompile.value_and_grad(program.function, program.argnums, backend=backend)
+        yield single, lambda backend: gradient(backend)(*args())
+        return
+
+    def pullback(backend):
+        out, pull = adcompile.vjp(program.function, *args(), backend=backend)
+        return pull(checks.direction(out, 3))
+
+    yield single, pullback
+
+
+def compare(name):
+    """What is wrong with a program; programs that the llvm backend refuses must be refused."""
+    for single, run in runs_of(name):
+        try:
+            expected = flatten(run("llvm"))[0]
+        except Exception as error:
+            expected = type(error)
+        try:
+            found = flatten(run("cuda"))[0]
+        except Exception as error:
+            found = type(error)
+            if expected is not found:
+                return f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        if isinstance(found, type) or isinstance(expected, type):
+            if found is not expected:
+                return f"{found}, expected {expected}"
+            continue
+        if wrong := difference(found, expected, single):
+            return wrong
+    return ""
+
+
+def main(names):
+    warnings.simplefilter("ignore")
+    sys.setswitchinterval(1e-5)
+    kernelapi.FakeCUDAShared.array = shared_array
+    for name in names or [*MISSION, *(p.name for p in PROGRAMS)]:
+        with np.errstate(all="ignore"):
+            start = time.perf_counter()
+            print(name, compare(name), sep="\t", flush=True)
+            print(f"{name}: {time.perf_counter() - start:.1f} s", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,178 @@
+"""The PTX of the three programs: assembled for sm_80 and sm_90, and executed on the CPU with checks.
+
+Needs NVIDIA's compiler as wheels (the extra ``cuda-test``), and gcc for the execution.
+"""
+
+import functools
+import importlib.util
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import adcompile
+from adcompile.backend import cuda
+from adcompile.backend.cuda.compiler import text as ptx_of
+from adcompile.codegen.cuda import Sizes, emit
+from adcompile.lower import lower
+from adcompile.lower.kernels import kernels
+from adcompile.tree import flatten
+from tests.cuda.machine import run
+from tests.cuda.programs import MISSION, arguments
+
+
+def tool(name):
+    """A program of the wheels; None where they are not installed."""
+    spec = importlib.util.find_spec("nvidia")
+    for root in (spec.submodule_search_locations or ()) if spec else ():
+        for path in Path(root).glob(f"cu*/bin/{name}"):
+            return str(path)
+    return None
+
+
+pytestmark = pytest.mark.skipif(tool("ptxas") is None, reason='the extra "cuda-test" is not installed')
+needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+
+
+@functools.cache
+def module_of(name, dtype=np.float64, sizes=None):
+    program = adcompile.value_and_grad(MISSION[name], backend="cuda").specialisation(*arguments(name, dtype)).program
+    return emit(kernels(lower(program.trace, vectors=False)), sizes)
+
+
+COMPILED = {}
+"""PTX by what it depends on: a kernel's text, that of the device functions, the constants, the GPU."""
+
+
+def all_ptx(module, capability=(9, 0)):
+    """The PTX of the kernels of a module, in order."""
+    blocks = module.text.split("\n\n\n")
+    common = "".join(b for b in blocks if not b.startswith("@cuda.jit\n"))
+    space, found = cuda.load(module), []
+    for kernel in module.kernels:
+        (own,) = (b for b in blocks if b.startswith(f"@cuda.jit\ndef {kernel.name}("))
+        key = own, common[: common.rindex("# adjoint")], capability
+        if key not in COMPILED:
+            COMPILED[key] = ptx_of(kernel, space[kernel.name].py_func, capability=capability)
+        found.append(COMPILED[key])
+    return found
+
+
+# -- assembled --------------------------------------------------------------------------------------------------------
+
+
+def assembled(ptx, capability, folder):
+    """What ptxas says of a kernel: registers, and bytes of spills and stack."""
+    source = folder / "kernel.ptx"
+    source.write_text(ptx)
+    command = [tool("ptxas"), "-v", f"-arch=sm_{capability[0]}{capability[1]}", source, "-o", folder / "kernel.cubin"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    find = lambda pattern: int((re.findall(pattern, done.stderr) or [0])[-1])
+    return find(r"Used (\d+) registers"), find(r"(\d+) bytes spill stores"), find(r"(\d+) bytes stack frame")
+
+
+@pytest.mark.parametrize(
+    ("name", "capability"),
+    [("perceptron", (8, 0)), ("burgers", (8, 0)), ("perceptron", (9, 0)), ("burgers", (9, 0)), ("pinn", (9, 0))],
+)
+def test_float32_kernels(name, capability, tmp_path):
+    module = module_of(name, np.float32)
+    for kernel, ptx in zip(module.kernels, all_ptx(module, capability), strict=True):
+        assert ".f64" not in ptx, f"{kernel.name} computes in float64"
+        registers, spills, stack = assembled(ptx, capability, tmp_path)
+        assert (spills, stack) == (0, 0), kernel.name
+        assert registers <= 128, kernel.name
+
+
+# -- executed ---------------------------------------------------------------------------------------------------------
+
+SMALL = Sizes(threads=8, tile=4, near=5, few=2)
+
+
+def executed(name, folder, order=None, module=None):
+    module = module or module_of(name, sizes=SMALL)
+    return run(module, all_ptx(module), flatten(arguments(name))[0], folder, order)
+
+
+def assert_same(found, name, rtol=1e-12):
+    expected = flatten(adcompile.value_and_grad(MISSION[name])(*arguments(name)))[0]
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol)
+
+
+@needs_gcc
+@pytest.mark.parametrize("order", [None, 1], ids=["in order", "shuffled"])
+@pytest.mark.parametrize("name", ["burgers", "perceptron"])
+def test_executed_without_faults(name, order, tmp_path):
+    found, machine = executed(name, tmp_path, order)
+    assert_same(found, name)
+    assert not [launch for launch in machine.launches if launch.faults]
+
+
+@needs_gcc
+def test_bytes_moved_by_a_step_of_the_solver(tmp_path):
+    """A step reads and writes v, u and their cotangents, and writes and reads the tape."""
+    _, machine = executed("burgers", tmp_path)
+    moved = {k: 0 for k in (2, 3, 6, 7)}
+    for launch in machine.launches:
+        number = int(launch.name.rpartition("_")[2])
+        if number in moved:
+            moved[number] += launch.loaded + launch.stored
+    _, _, steps, *_ = arguments("burgers")
+    array = arguments("burgers")[0].nbytes
+    forward, reverse = ((moved[a] + moved[b]) / steps / array for a, b in ((2, 3), (6, 7)))
+    assert forward == 5.0
+    assert reverse <= 9.0
+    assert (forward + reverse) / 10.0 <= 1.5
+
+
+MUTANTS = {
+    "atomic of a scatter": ("burgers", r"cuda\.atomic\.add\(u_bar, j, (.*)\)", r"u_bar[j] += \1", "race"),
+    "atomic of a stencil": ("burgers", r"cuda\.atomic\.add\(v_bar, t4, (.*)\)", r"v_bar[t4] += \1", "race"),
+    "tail of a grid": ("perceptron", r"range\(cuda\.grid\(1\), (t\d+), ", r"range(cuda.grid(1), \1 + 8, ", "outside"),
+    "shifted subscript": ("burgers", r"u_tape\[(\w+), i\] = ", r"u_tape[\1, i + 1] = ", "race outside unknown"),
+    "first barrier of a product": ("perceptron", r"cuda\.syncthreads\(\)\n        for k", "\n        for k", "race"),
+    "last barrier of a product": ("perceptron", r"(total \+= .*\n)        cuda\.syncthreads\(\)", r"\1", "race"),
+    "barrier of a sum": ("perceptron", r"(\] = part\n)    cuda\.syncthreads\(\)", r"\1", "race unknown"),
+    "barrier in the tree of a sum": (
+        "perceptron",
+        r"        cuda\.syncthreads\(\)\n        width",
+        "        width",
+        "race",
+    ),
+    "barrier before a block adds": ("perceptron", r"    cuda\.syncthreads\(\)\n    add_all", "    add_all", "race"),
+    "guard of a product": (
+        "perceptron",
+        r"if row < c\.shape\[0\] and column < c\.shape\[1\]",
+        "if True",
+        "outside race",
+    ),
+    "atomic of a block": ("perceptron", r"cuda\.atomic\.add\(result, 0, parts\[0\]\)", "result[0] += parts[0]", "race"),
+    "early return": (
+        "perceptron",
+        r"    inner = a\.shape",
+        "    if row > 4:\n        return\n    inner = a.shape",
+        "barrier",
+    ),
+}
+"""A fault put into the generated text: program, pattern, replacement, and what must be found (any of the words)."""
+
+
+@needs_gcc
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_faults_are_found(mutant, tmp_path):
+    name, pattern, replacement, faults = MUTANTS[mutant]
+    module = module_of(name, sizes=SMALL)
+    text, count = re.subn(pattern, replacement, module.text)
+    assert count, "the pattern is not in the text"
+    broken = replace(module, text=text)
+    changed = {k.name for k, a, b in zip(module.kernels, all_ptx(module), all_ptx(broken), strict=True) if a != b}
+    assert changed
+    _, machine = executed(name, tmp_path, module=broken)
+    found = {fault for launch in machine.launches for fault in launch.faults}
+    assert found & set(faults.split()), f"found {found}"
