@@ -310,7 +310,7 @@ def test_argument_that_is_no_number(value):
 def test_unsupported_dtype(dtype):
     error = caught(errors.UnsupportedDtype, total, np.zeros(3, dtype))
     assert isinstance(error, TypeError)
-    assert_says(error, f"dtype {np.dtype(dtype)} is not supported", "Use float32 or float64.")
+    assert_says(error, f"argument 'x': dtype {np.dtype(dtype)} is not supported", "Use float32 or float64.")
 
 
 def squares(x):
@@ -806,7 +806,7 @@ def test_invalid_argument(args, options, fact):
 def test_unknown_backend():
     with pytest.raises(errors.InvalidArgument, match="unknown backend 'abacus'") as info:
         adcompile.grad(two, backend="abacus")
-    assert info.value.remedy == "Use one of llvm, numba, python."
+    assert info.value.remedy == "Use one of llvm, numba, python, cuda."
 
 
 @pytest.mark.parametrize(

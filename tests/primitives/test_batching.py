@@ -20,7 +20,7 @@ from tests.primitives.calls import Dynamic
 from tests.primitives.test_rules import FULL, STRUCTURAL, Case, Equation, M, R, T, V, sample
 
 CALLS = 3
-LOOP_DIALECT = {"check_index", "check_nonzero", "gemm"}
+LOOP_DIALECT = {"check_index", "check_nonzero", "gemm", "part"}
 """Primitives that only lowering makes; vmap sees programs before it."""
 int_, array = ("int",), ("array",)
 P = np.array([3, 0, 2])
