@@ -134,6 +134,14 @@ def ours(backend: str, name: str) -> Case:
     return Case(lambda: gradient(*args), lambda: primal(*args))
 
 
+def hand_numba(name: str) -> Case:
+    from benchmarks.kernels_adjoint import GRADIENTS, PRIMALS
+
+    gradient, primal, args = GRADIENTS[name], PRIMALS[name], _data(name)[1]
+    return Case(lambda: gradient(*args), lambda: primal(*args))
+
+
+BY_HAND = ("jacobi", "heat", "newton", "lu")
 NAMES = ("jacobi", "heat", "gauss-seidel", "n-body", "newton", "lu")
 
 
@@ -141,6 +149,8 @@ def workload(name: str) -> Workload:
     competitors = tuple(
         Competitor(f"adcompile {backend}", partial(ours, backend, name)) for backend in ("llvm", "numba")
     )
+    if name in BY_HAND:
+        competitors += (Competitor("hand-written Numba", partial(hand_numba, name)),)
     return Workload(f"kernel-{name}", f"{name} kernel in loops, value and gradient", "float64", competitors, pause=0.01)
 
 

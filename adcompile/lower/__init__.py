@@ -14,6 +14,7 @@ from adcompile.ir.builder import Builder
 from adcompile.lower import elementwise, movement, products, reductions, searching, updates
 from adcompile.lower.context import Context
 from adcompile.lower.control import lower_block
+from adcompile.lower.gather import gather_loops
 from adcompile.lower.growth import expand_growth
 from adcompile.lower.merge import merge_loops
 from adcompile.lower.split import split_loops
@@ -56,7 +57,8 @@ def lower(trace: Trace) -> Trace:
     atoms = tuple(context.buffer(r).atom for r in results)
     block = drop_dead(Block(trace.params, tuple(context.op.builder.eqns), atoms))
     merged = simplify(replace(trace, block=merge_loops(block)))
-    return insert_copies(simplify(replace(trace, block=split_loops(merged.block))))
+    apart = simplify(replace(trace, block=split_loops(merged.block)))
+    return insert_copies(simplify(replace(trace, block=gather_loops(apart.block))))
 
 
 __all__ = ["RULES", "lower"]
