@@ -16,6 +16,7 @@ from adcompile.lower.context import Context
 from adcompile.lower.control import lower_block
 from adcompile.lower.gather import gather_loops
 from adcompile.lower.growth import expand_growth
+from adcompile.lower.independent import free_iterations
 from adcompile.lower.merge import merge_loops
 from adcompile.lower.split import split_loops
 from adcompile.primitives import Emitter
@@ -58,7 +59,8 @@ def lower(trace: Trace) -> Trace:
     block = drop_dead(Block(trace.params, tuple(context.op.builder.eqns), atoms))
     merged = simplify(replace(trace, block=merge_loops(block)))
     apart = simplify(replace(trace, block=split_loops(merged.block)))
-    return insert_copies(simplify(replace(trace, block=gather_loops(apart.block))))
+    gathered = simplify(replace(trace, block=gather_loops(apart.block)))
+    return insert_copies(simplify(replace(trace, block=free_iterations(gathered.block))))
 
 
 __all__ = ["RULES", "lower"]

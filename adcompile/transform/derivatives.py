@@ -24,6 +24,7 @@ from adcompile.transform import reverse_control, reverse_custom
 from adcompile.transform.forward import forward
 from adcompile.transform.reverse import accumulate, backward, sweep
 from adcompile.transform.simplify import number_values, simplify
+from adcompile.transform.updates import find_updates
 
 
 def jvp_trace(trace: Trace, varied: Sequence[int]) -> Trace:
@@ -45,7 +46,7 @@ def vjp_trace(trace: Trace, wanted: Sequence[int]) -> Trace:
     """Values, and the pullback of cotangents given as further params."""
     number_values(trace.block)
     op = Emitter(Builder())
-    swept = sweep(op, trace.block, {}, {trace.params[k] for k in wanted})
+    swept = sweep(op, find_updates(trace.block), {}, {trace.params[k] for k in wanted})
     floats = [r for r in swept.results if is_float(r.type)]
     seeds = [Value(r.type, f"{_name(r, 'out')}_bar") for r in floats]
     bars: dict[Value, Atom] = {}
@@ -61,7 +62,7 @@ def gradient_trace(trace: Trace, wanted: Sequence[int], *, value: bool, aux: boo
     """The gradient of the first result, a scalar; the other results are returned as they are where ``aux``."""
     number_values(trace.block)
     op = Emitter(Builder())
-    swept = sweep(op, trace.block, {}, {trace.params[k] for k in wanted})
+    swept = sweep(op, find_updates(trace.block), {}, {trace.params[k] for k in wanted})
     loss, *others = swept.results
     bars: dict[Value, Atom] = {}
     accumulate(op, bars, loss, op.constant(1.0, loss.type).atom)
@@ -136,7 +137,7 @@ def _by_columns(op: Emitter, trace: Trace, wanted: Sequence[int]) -> list[Atom]:
 def _by_rows(op: Emitter, trace: Trace, wanted: Sequence[int]) -> list[Atom]:
     """For each float result, a loop over its elements whose body is the reverse sweep seeded there."""
     params = [trace.params[k] for k in wanted]
-    swept = sweep(op, trace.block, {}, set(params))
+    swept = sweep(op, find_updates(trace.block), {}, set(params))
     blocks: list[Atom] = []
     for result in swept.results:
         if not is_float(result.type):

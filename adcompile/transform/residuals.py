@@ -7,10 +7,11 @@ iteration, stored in the forward loop and read in the reverse one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from adcompile.analysis.overwrites import survivors
 from adcompile.ir import Array, Atom, Block, Const, Eqn, Scalar, Value, free_values
 from adcompile.ir.builder import Builder
 from adcompile.ir.core import substitute
@@ -30,17 +31,29 @@ class Recomputation:
 
     def __init__(self, builder: Builder, inside: set[Value], given: set[Value], may_load: Callable[[Atom], bool]):
         self.builder, self.inside, self.given, self.may_load = builder, inside, given, may_load
+        self.routes: dict[Value, Eqn | None] = {}
 
     def cheap(self, value: Value) -> bool:
         """Whether a value follows by scalar arithmetic from what is at hand."""
-        eqn = self.builder.definitions.get(value)
-        if eqn is None or eqn.regions or isinstance(value.type, Array) or eqn.op in _DEAR:
+        return self.route(value) is not None
+
+    def route(self, value: Value) -> Eqn | None:
+        """The equation that gives a value again from what is at hand: its own, or a read of where it survives."""
+        if value not in self.routes:
+            eqn, survived = self.builder.definitions.get(value), self.builder.survived.get(value)
+            own = eqn is not None and self._is_cheap(eqn)
+            again = survived is not None and all(map(self._at_hand, survived.args))
+            self.routes[value] = eqn if own else survived if again else None
+        return self.routes[value]
+
+    def _is_cheap(self, eqn: Eqn) -> bool:
+        if eqn.regions or isinstance(eqn.outs[0].type, Array) or eqn.op in _DEAR:
             return False
         if eqn.op == "index" and not self.may_load(eqn.args[0]):
             return False
         if not (PRIMITIVES[eqn.op].elementwise or eqn.op in ("index", "dim")):
             return False
-        return all(self._at_hand(a) for a in eqn.args)
+        return all(map(self._at_hand, eqn.args))
 
     def _at_hand(self, atom: Atom) -> bool:
         if isinstance(atom, Const) or atom not in self.inside:
@@ -51,13 +64,59 @@ class Recomputation:
 
     def equations(self, values: Sequence[Value], recorded: set[Value]) -> list[Eqn]:
         """The equations that compute some cheap values from what is at hand and ``recorded``, in order."""
-        repeat: dict[Eqn, None] = {}
-        stack = list(values)
-        while stack:
-            eqn = self.builder.definitions[stack.pop()]
-            repeat[eqn] = None
-            stack += [a for a in eqn.args if isinstance(a, Value) and a in self.inside and a not in recorded]
-        return [eqn for eqn in self.builder.eqns if eqn in repeat]
+        ordered: dict[Value, Eqn] = {}
+
+        def visit(value: Value) -> None:
+            eqn = self.route(value)
+            if eqn is None or value in ordered:
+                return
+            for atom in eqn.args:
+                if isinstance(atom, Value) and atom in self.inside and atom not in recorded:
+                    visit(atom)
+            ordered[value] = eqn
+
+        for value in values:
+            visit(value)
+        return list(ordered.values())
+
+
+@dataclass(frozen=True)
+class Surviving:
+    """The scalars of a nest whose elements survive, and a stand-in for each array as the loop that carries it ends.
+
+    Reverse regions read the stand-ins, until the loop has been emitted.
+    """
+
+    scalars: Mapping[Value, tuple[Value, tuple[Atom, ...]]]
+    arrays: Mapping[tuple[Eqn, int], Value]
+
+    def ends(self, loop: Eqn, outs: Sequence[Value]) -> dict[Value, Atom]:
+        """What the stand-ins of one loop stand for."""
+        return {array: outs[place] for (eqn, place), array in self.arrays.items() if eqn is loop}
+
+
+def surviving(nest: Eqn) -> Surviving:
+    """What survives in a loop nest (in none, for a ``while``)."""
+    arrays: dict[tuple[Eqn, int], Value] = {}
+    scalars = {}
+    for result, where in survivors(nest).items() if nest.op == "loop" else ():
+        out = where.loop.outs[where.place]
+        array = arrays.setdefault((where.loop, where.place), Value(out.type, out.name))
+        scalars[result] = (array, where.subscripts)
+    return Surviving(scalars, arrays)
+
+
+def note_survivor(op: Emitter, eqn: Eqn, env: Mapping[Value, Atom]) -> None:
+    """Remember of a scalar that was just read or stored where it can be read again."""
+    known = op.builder.survivors
+    if known is None or not eqn.outs or eqn.outs[0] not in known.scalars:
+        return
+    array, subscripts = known.scalars[eqn.outs[0]]
+    source = eqn.args[1] if eqn.op == "store" else eqn.outs[0]
+    scalar, *at = (env.get(a, a) if isinstance(a, Value) else a for a in (source, *subscripts))
+    if isinstance(scalar, Value):
+        spec = (("int",),) * len(at)
+        op.builder.survived[scalar] = Eqn("index", (array, *at), (scalar,), {"spec": spec}, eqn.loc)
 
 
 def recompute(block: Block, builder: Builder) -> tuple[Block, list[Value]]:

@@ -1,0 +1,302 @@
+"""Loop dialect → loop dialect: innermost loops whose iterations are independent run as vector instructions like them.
+
+Iterations are independent where no element that one writes is touched by another, but for sums. Every pair of accesses
+to an array that the loop writes is proved to be the same element of one iteration, or apart along one dimension, from
+the bounds of the loops around (Allen and Kennedy, Optimizing Compilers for Modern Architectures, 2001, chapters 3 and
+8). Such a loop
+
+- keeps an element that all its iterations add to, or read, in a register;
+- counts upwards, whichever way it ran: reverse sweeps run downwards;
+- tests its subscripts once, before it begins; where a test would fail the loop as it was runs, and raises as it did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+
+from adcompile.ir import Array, Atom, Block, Const, Eqn, Scalar, Value
+from adcompile.ir.builder import Builder
+from adcompile.ir.core import substitute
+from adcompile.ir.types import FLOATS, INDEX
+from adcompile.lower.context import Context
+from adcompile.lower.indices import Affine, Index
+from adcompile.primitives import PRIMITIVES, Emitter, Handle
+
+_ACCESSES = ("index", "store", "accumulate")
+_LARGEST = 120
+"""How many equations a body may have that is emitted twice."""
+
+
+def free_iterations(block: Block) -> Block:
+    """Rewrite every innermost loop of a block whose iterations are independent."""
+    context = Context(Emitter(Builder()))
+    return _rebuilt(context, context.op.builder, block)
+
+
+def _rebuilt(context: Context, builder: Builder, block: Block) -> Block:
+    names: dict[Value, Atom] = {}
+    for eqn in block.eqns:
+        builder.loc, builder.note = eqn.loc, eqn.note
+        plan = None
+        with _around(context, eqn):
+            plan = _plan(context, eqn) if eqn.op == "loop" else None
+            if plan is None:
+                builder.append(replace(eqn, regions=tuple(_region(context, r) for r in eqn.regions)))
+        if plan is not None:
+            names.update(zip(eqn.outs, _Rewriting(context, plan).emit(), strict=True))
+    inner = substitute(Block((), tuple(builder.eqns), block.results), names, lambda value: value)
+    return Block(block.params, inner.eqns, inner.results)
+
+
+def _around(context: Context, eqn: Eqn) -> AbstractContextManager:
+    """What is known inside an equation: the bounds of a loop's index."""
+    if eqn.op != "loop":
+        return nullcontext()
+    start, stop, step = (_index(context, a) for a in eqn.args[:3])
+    return context.indices.loop(eqn.regions[0].params[0], start, stop, step)
+
+
+def _region(context: Context, block: Block) -> Block:
+    with context.inside(context.op.builder.child()) as builder:
+        return _rebuilt(context, builder, block)
+
+
+def _index(context: Context, atom: Atom) -> Index:
+    return int(atom.value) if isinstance(atom, Const) else context.op.handle(atom)
+
+
+# -- which loops ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Access:
+    """One read or update of an element of the ``array``-th value that the loop carries."""
+
+    eqn: Eqn
+    array: int
+    place: tuple[Affine, ...]
+
+
+@dataclass
+class _Plan:
+    """What is known of a loop with independent iterations.
+
+    ``sums`` are the additions to an element that stays the same, those to one element together; ``loads`` the reads of
+    such elements; ``checks`` the tests of a subscript against a size.
+    """
+
+    eqn: Eqn
+    sums: list[list[_Access]] = field(default_factory=list)
+    loads: list[_Access] = field(default_factory=list)
+    checks: list[tuple[Affine, Atom]] = field(default_factory=list)
+
+    def add(self, access: _Access) -> None:
+        """Put an addition with those to the same element."""
+        for group in self.sums:
+            if (group[0].array, group[0].place) == (access.array, access.place):
+                group.append(access)
+                return
+        self.sums.append([access])
+
+    @property
+    def worth(self) -> bool:
+        """Whether anything changes."""
+        return bool(self.sums or self.loads or self.checks) or self.eqn.args[2] == Const(-1, self.eqn.args[2].type)
+
+
+class _Looking:
+    """Asks the questions about one loop; its equations must be in sight of the context."""
+
+    def __init__(self, context: Context, eqn: Eqn):
+        self.indices, self.eqn, (self.body,) = context.indices, eqn, eqn.regions
+        self.index = self.body.params[0]
+        self.inner = {*self.body.params[1:], *(o for e in self.body.eqns for o in e.outs)}
+        self.other = Value(self.index.type, self.index.name)
+        for known in (self.indices.bounds, self.indices.depths):
+            known[self.other] = known[self.index]
+
+    def accesses(self, array: int) -> list[_Access] | None:
+        """All accesses to a carried array; None where it is used in another way, or where subscripts are data."""
+        version, found = self.body.params[1 + array], []
+        for eqn in self.body.eqns:
+            if version not in eqn.args:
+                continue
+            if eqn.op not in _ACCESSES or eqn.args.index(version) != 0:
+                return None
+            place = tuple(map(self.indices.form, eqn.args[1 if eqn.op == "index" else 2 :]))
+            if any(self.inner.intersection(form.terms) for form in place):
+                return None
+            found.append(_Access(eqn, array, place))
+            version = version if eqn.op == "index" else eqn.outs[0]
+        return found if version is self.body.results[array] else None
+
+    def moves(self, access: _Access) -> bool:
+        """Whether every iteration has another element."""
+        return any(self.index in form.terms for form in access.place)
+
+    def apart(self, one: _Access, two: _Access) -> bool:
+        """Whether two accesses never meet across iterations."""
+        if one.place == two.place and self.moves(one):
+            return True
+        names = {self.index: self.other}
+        for a, b in zip(one.place, two.place, strict=True):
+            b = Affine(b.constant, {names.get(v, v): c for v, c in b.terms.items()})
+            for difference in (a.plus(b, -1), b.plus(a, -1)):
+                if self.indices.nonnegative(difference.plus(Affine(-1))):
+                    return True
+        return False
+
+    def sort(self, plan: _Plan, found: Sequence[_Access]) -> bool:
+        """Put the accesses to one array where they belong; False where iterations depend on each other."""
+        writes = [a for a in found if a.eqn.op != "index"]
+        if not writes:
+            return True
+        for access in found:
+            still = not self.moves(access)
+            if still and access.eqn.op == "store":
+                return False
+            others = [a for a in (writes if access.eqn.op == "index" else found) if a is not access]
+            together = [a for a in others if still and a.place == access.place and a.eqn.op == access.eqn.op]
+            if not all(a in together or self.apart(access, a) for a in others):
+                return False
+            if still:
+                (plan.loads.append if access.eqn.op == "index" else plan.add)(access)
+        added = [a.eqn for group in plan.sums for a in group]
+        return all(e.args[1].type.dtype == e.args[0].type.dtype in FLOATS for e in added)
+
+    def check(self, plan: _Plan, eqn: Eqn) -> bool:
+        """Whether a test can be made before the loop."""
+        if eqn.op != "check_index":
+            return False
+        form, size = self.indices.form(eqn.args[0]), eqn.args[1]
+        if self.inner.intersection(form.terms) or size in self.inner or size is self.index:
+            return False
+        plan.checks.append((form, size))
+        return abs(form.terms.get(self.index, 0)) <= 1
+
+
+def _plan(context: Context, eqn: Eqn) -> _Plan | None:
+    """What to do with a loop; None where nothing can be done."""
+    (body,) = eqn.regions
+    if not isinstance(eqn.args[2], Const) or eqn.args[2].value not in (1, -1) or len(body.eqns) > _LARGEST:
+        return None
+    if any(e.regions or not (e.op in _ACCESSES or e.op == "dim" or _is_simple(e)) for e in body.eqns):
+        return None
+    plan = _Plan(eqn)
+    with context.inside(context.op.builder.child()) as scratch:
+        for inner in body.eqns:
+            scratch.append(inner)
+        looking = _Looking(context, eqn)
+        for k, (param, result) in enumerate(zip(body.params[1:], body.results, strict=True)):
+            if isinstance(param.type, Array):
+                found = looking.accesses(k)
+                if found is None or not looking.sort(plan, found):
+                    return None
+            elif not _is_sum(body, param, result):
+                return None
+        if not all(looking.check(plan, e) for e in body.eqns if PRIMITIVES[e.op].effect):
+            return None
+    return plan if plan.worth else None
+
+
+def _is_simple(eqn: Eqn) -> bool:
+    return PRIMITIVES[eqn.op].elementwise or eqn.op == "check_index"
+
+
+def _is_sum(body: Block, param: Value, result: Atom) -> bool:
+    """Whether a carried scalar only builds up by additions."""
+    readers = [e for e in body.eqns if param in e.args]
+    while len(readers) == 1 and param is not result and readers[0].op in ("add", "sub") and readers[0].args[1] is not param:
+        (param,) = readers[0].outs
+        readers = [e for e in body.eqns if param in e.args]
+    return param is result and not readers
+
+
+# -- the loops that run instead -------------------------------------------------------------------------------------
+
+
+class _Rewriting:
+    """Emits a loop with independent iterations, and the loop as it was where tests are made before it."""
+
+    def __init__(self, context: Context, plan: _Plan):
+        self.context, self.plan, self.op, self.eqn = context, plan, context.op, plan.eqn
+        (self.body,) = plan.eqn.regions
+        self.start, self.stop, step = (_index(context, a) for a in plan.eqn.args[:3])
+        add = context.indices.add
+        self.low, self.high = (self.start, self.stop) if step == 1 else (add(self.stop, 1), add(self.start, 1))
+
+    def emit(self) -> Sequence[Atom]:
+        """The loop in its place; what its results are."""
+        passed = self.tests()
+        if passed is None:
+            return self.run(self.high)
+        outs = self.run(self.op.where(passed, self.high, self.low))
+        rest = self.op.atom(self.op.where(passed, self.stop, self.start))
+        types, names = [o.type for o in self.eqn.outs], [o.name for o in self.eqn.outs]
+        args = (rest, *self.eqn.args[1:3], *outs)
+        return self.op.builder.emit("loop", args, types, self.eqn.attrs, self.eqn.regions, names=names)
+
+    def tests(self) -> Handle | None:
+        """Whether all subscripts are in range; None without a test."""
+        indices, op, index = self.context.indices, self.op, self.body.params[0]
+        last = indices.form(self.high).plus(Affine(-1))
+        total = None
+        for form, size in self.plan.checks:
+            factor, rest = form.terms.get(index, 0), form.without(index)
+            ends = [rest.plus(end, factor) for end in (indices.form(self.low), last)]
+            low, high = map(indices.emit, ends if factor >= 0 else ends[::-1])
+            for condition in (op.lt(high, _index(self.context, size)), op.ge(low, 0)):
+                total = condition if total is None else op.logical_and(total, condition)
+        return total
+
+    def run(self, high: Index) -> Sequence[Atom]:
+        """The loop upwards as far as ``high``, without tests, and what is added after it."""
+        runs = self.op.lt(self.low, high)
+        names: dict[Value, Atom] = {a.eqn.outs[0]: self.load(a, runs) for a in self.plan.loads}
+        params = [Value(Scalar(group[0].eqn.args[0].type.dtype)) for group in self.plan.sums]
+        totals: list[Atom] = list(params)
+        sums = {access.eqn: k for k, group in enumerate(self.plan.sums) for access in group}
+        kept: list[Eqn] = []
+        for eqn in self.body.eqns:
+            if eqn in sums:
+                k = sums[eqn]
+                total = Value(params[k].type)
+                kept.append(replace(eqn, op="add", args=(totals[k], eqn.args[1]), outs=(total,), attrs={}))
+                totals[k], names[eqn.outs[0]] = total, names.get(eqn.args[0], eqn.args[0])  # type: ignore[arg-type]
+            elif eqn.op != "check_index" and eqn.outs[0] not in names:
+                kept.append(eqn)
+        moved = substitute(Block((), tuple(kept), (*self.body.results, *totals)), names, lambda value: value)
+        block = substitute(replace(moved, params=(*self.body.params, *params)), {})
+        args = [*map(self.op.atom, (self.low, high, 1)), *self.eqn.args[3:], *(Const(0.0, p.type) for p in params)]
+        types = [*(o.type for o in self.eqn.outs), *(p.type for p in params)]
+        names_of = [*(o.name for o in self.eqn.outs), *("" for _ in params)]
+        outs = list(self.op.builder.emit("loop", args, types, self.eqn.attrs, [block], names=names_of))
+        for group, total in zip(self.plan.sums, outs[len(self.eqn.outs) :], strict=True):
+            outs[group[0].array] = self.add(outs[group[0].array], total, group[0], runs)
+        return outs[: len(self.eqn.outs)]
+
+    def place(self, access: _Access) -> list[Index]:
+        """The subscripts of an element that stays the same, outside the loop."""
+        return [self.context.indices.emit(form) for form in access.place]
+
+    def load(self, access: _Access, runs: Handle) -> Atom:
+        """Read an element before the loop, if there are iterations that would."""
+        op, array = self.op, self.eqn.args[3 + access.array]
+        type = access.eqn.outs[0].type
+        here, other = op.builder.child(), op.builder.child()
+        with self.context.inside(here):
+            loaded = self.context.load(op.handle(array), self.place(access))
+        regions = [here.block((), [loaded.atom]), other.block((), [Const(0.0, type)])]
+        return op.builder.emit("if", (runs.atom,), [type], {}, regions)[0]
+
+    def add(self, array: Value, total: Value, access: _Access, runs: Handle) -> Value:
+        """Add a sum to an element after the loop, if there were iterations: a loop, for arrays stay in place there."""
+        op = self.op
+        index, param = Value(INDEX), Value(array.type, array.name)
+        with self.context.inside(op.builder.child()) as inner:
+            added = self.context.accumulate(op.handle(param), op.handle(total), self.place(access))
+            block = inner.block((index, param), [added.atom])
+        args = [*map(op.atom, (0, op.where(runs, 1, 0), 1)), array]
+        return op.builder.emit("loop", args, [array.type], {}, [block], names=[array.name])[0]
