@@ -12,13 +12,13 @@ the bounds of the loops around (Allen and Kennedy, Optimizing Compilers for Mode
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
 from adcompile.ir import Array, Atom, Block, Const, Eqn, Scalar, Value
 from adcompile.ir.builder import Builder
-from adcompile.ir.core import substitute
+from adcompile.ir.core import eqn_inputs, substitute, walk
 from adcompile.ir.types import FLOATS, INDEX
 from adcompile.lower.context import Context
 from adcompile.lower.indices import Affine, Index
@@ -43,7 +43,9 @@ def _rebuilt(context: Context, builder: Builder, block: Block) -> Block:
         with _around(context, eqn):
             plan = _plan(context, eqn) if eqn.op == "loop" else None
             if plan is None:
-                builder.append(replace(eqn, regions=tuple(_region(context, r) for r in eqn.regions)))
+                upward = _upward(context, eqn) if eqn.op == "loop" else eqn.args
+                regions = tuple(_region(context, r) for r in eqn.regions)
+                builder.append(replace(eqn, args=upward, regions=regions))
         if plan is not None:
             names.update(zip(eqn.outs, _Rewriting(context, plan).emit(), strict=True))
     inner = substitute(Block((), tuple(builder.eqns), block.results), names, lambda value: value)
@@ -110,41 +112,73 @@ class _Looking:
     """Asks the questions about one loop; its equations must be in sight of the context."""
 
     def __init__(self, context: Context, eqn: Eqn):
-        self.indices, self.eqn, (self.body,) = context.indices, eqn, eqn.regions
+        self.context, self.indices, self.eqn, (self.body,) = context, context.indices, eqn, eqn.regions
         self.index = self.body.params[0]
-        self.inner = {*self.body.params[1:], *(o for e in self.body.eqns for o in e.outs)}
+        self.nested: list[Value] = []
+        self.inner = {*self.body.params[1:], *(o for e in walk(self.body) for o in e.outs)}
         self.other = Value(self.index.type, self.index.name)
-        for known in (self.indices.bounds, self.indices.depths):
-            known[self.other] = known[self.index]
+        low, high = self.indices.bounds[self.index]
+        self.indices.bounds[self.other] = (Affine(1, {self.index: 1}), high)
+        self.indices.depths[self.other] = self.indices.depths[self.index] + 1
 
     def accesses(self, array: int) -> list[_Access] | None:
         """All accesses to a carried array; None where it is used in another way, or where subscripts are data."""
-        version, found = self.body.params[1 + array], []
-        for eqn in self.body.eqns:
+        found: list[_Access] = []
+        end = self.follow(self.body, self.body.params[1 + array], array, found)
+        return found if end is self.body.results[array] else None
+
+    def follow(self, block: Block, version: Atom | None, array: int, found: list[_Access]) -> Atom | None:
+        """Collect the accesses of a block; the last version of the array."""
+        for eqn in block.eqns:
             if version not in eqn.args:
+                if version in eqn_inputs(eqn):
+                    return None
                 continue
-            if eqn.op not in _ACCESSES or eqn.args.index(version) != 0:
+            if eqn.op == "loop" and eqn.args.index(version) > 2:
+                version = self.enter(eqn, eqn.args.index(version) - 3, array, found)
+            elif eqn.op in _ACCESSES and eqn.args.index(version) == 0:
+                place = tuple(map(self.indices.form, eqn.args[1 if eqn.op == "index" else 2 :]))
+                if any(self.inner.intersection(form.terms) for form in place):
+                    return None
+                found.append(_Access(eqn, array, place))
+                version = version if eqn.op == "index" else eqn.outs[0]
+            elif eqn.op != "dim":
                 return None
-            place = tuple(map(self.indices.form, eqn.args[1 if eqn.op == "index" else 2 :]))
-            if any(self.inner.intersection(form.terms) for form in place):
-                return None
-            found.append(_Access(eqn, array, place))
-            version = version if eqn.op == "index" else eqn.outs[0]
-        return found if version is self.body.results[array] else None
+        return version
+
+    def enter(self, loop: Eqn, place: int, array: int, found: list[_Access]) -> Atom | None:
+        """Collect the accesses of a loop inside; its result."""
+        (body,) = loop.regions
+        forms = [self.indices.form(a) for a in loop.args[:2]]
+        if not isinstance(loop.args[2], Const) or any(self.inner.intersection(form.terms) for form in forms):
+            return None
+        self.nested.append(body.params[0])
+        start, stop, step = (_index(self.context, a) for a in loop.args[:3])
+        with self.indices.loop(body.params[0], start, stop, step):
+            end = self.follow(body, body.params[1 + place], array, found)
+        return loop.outs[place] if end is body.results[place] else None
 
     def moves(self, access: _Access) -> bool:
         """Whether every iteration has another element."""
         return any(self.index in form.terms for form in access.place)
 
     def apart(self, one: _Access, two: _Access) -> bool:
-        """Whether two accesses never meet across iterations."""
-        if one.place == two.place and self.moves(one):
-            return True
+        """Whether two accesses never meet in different iterations."""
+        return self._never_meet(one.place, two.place) and (one is two or self._never_meet(two.place, one.place))
+
+    def _never_meet(self, one: tuple[Affine, ...], two: tuple[Affine, ...]) -> bool:
+        """Whether an element of one iteration is none of a later one."""
         names = {self.index: self.other}
-        for a, b in zip(one.place, two.place, strict=True):
-            b = Affine(b.constant, {names.get(v, v): c for v, c in b.terms.items()})
-            for difference in (a.plus(b, -1), b.plus(a, -1)):
-                if self.indices.nonnegative(difference.plus(Affine(-1))):
+        for inner in self.nested:
+            if inner in self.indices.bounds:
+                names[inner] = Value(inner.type, inner.name)
+                low, high = (_renamed(f, names) for f in self.indices.bounds[inner])
+                self.indices.bounds[names[inner]] = (low, high)
+                self.indices.depths[names[inner]] = self.indices.depths[inner]
+        for a, b in zip(one, two, strict=True):
+            difference = a.plus(_renamed(b, names), -1)
+            for form in (difference, Affine().plus(difference, -1)):
+                if self.indices.nonnegative(form.plus(Affine(-1))):
                     return True
         return False
 
@@ -175,6 +209,42 @@ class _Looking:
             return False
         plan.checks.append((form, size))
         return abs(form.terms.get(self.index, 0)) <= 1
+
+
+    def commute(self, found: Sequence[_Access]) -> bool:
+        """Whether the accesses to one array are independent of the order of iterations, but for the order of sums."""
+        return all(
+            self.apart(one, two)
+            for one in found
+            for two in found
+            if one.eqn.op != "index" and not one.eqn.op == two.eqn.op == "accumulate"
+        )
+
+
+def _renamed(form: Affine, names: Mapping[Value, Value]) -> Affine:
+    return Affine(form.constant, {names.get(v, v): c for v, c in form.terms.items()})
+
+
+def _upward(context: Context, eqn: Eqn) -> tuple[Atom, ...]:
+    """The arguments of a loop around others, upwards where its iterations are independent."""
+    (body,) = eqn.regions
+    inside = list(walk(body))
+    if eqn.args[2] != Const(-1, eqn.args[2].type) or not any(e.op == "loop" for e in body.eqns):
+        return eqn.args
+    effects = any(not e.regions and PRIMITIVES[e.op].effect for e in inside)
+    if any(e.op in ("if", "while") for e in inside) or (effects and eqn.note != "adjoint"):
+        return eqn.args
+    with context.inside(context.op.builder.child()) as scratch:
+        for inner in inside:
+            scratch.definitions.update(dict.fromkeys(inner.outs, inner))
+        looking = _Looking(context, eqn)
+        for k, param in enumerate(body.params[1:]):
+            found = looking.accesses(k) if isinstance(param.type, Array) else None
+            if found is None or not looking.commute(found):
+                return eqn.args
+    start, stop = (_index(context, a) for a in eqn.args[:2])
+    ends = (context.indices.add(x, 1) for x in (stop, start))
+    return (*map(context.op.atom, (*ends, 1)), *eqn.args[3:])
 
 
 def _plan(context: Context, eqn: Eqn) -> _Plan | None:
