@@ -121,12 +121,32 @@ def note_survivor(op: Emitter, eqn: Eqn, env: Mapping[Value, Atom]) -> None:
 
 def recompute(block: Block, builder: Builder) -> tuple[Block, list[Value]]:
     """A reverse branch with the scalars it can compute again from outside put in front; and what it still reads."""
+    op = Emitter(builder)
+    block = _with_sizes(block, set(builder.definitions), lambda array, axis: op.atom(op.size(array, axis)))
     inside = set(builder.definitions)
     needed = [v for v in free_values(block) if v in inside]
     again = Recomputation(builder, inside, set(), lambda array: False)
     wanted = [v for v in needed if again.cheap(v)]
     eqns = again.equations(wanted, set())
     return substitute(replace(block, eqns=(*eqns, *block.eqns)), {}), [v for v in needed if v not in wanted]
+
+
+def _with_sizes(block: Block, inside: set[Value], size: Callable[[Value, int], Atom]) -> Block:
+    """A reverse region that is handed the sizes of arrays, so that no array is recorded only for its sizes."""
+    names: dict[Value, Atom] = {}
+
+    def rebuilt(block: Block) -> Block:
+        kept = []
+        for eqn in block.eqns:
+            if eqn.op == "dim" and eqn.args[0] in inside:
+                names[eqn.outs[0]] = size(eqn.args[0], eqn.attrs["axis"])  # type: ignore[arg-type]
+            else:
+                kept.append(replace(eqn, regions=tuple(map(rebuilt, eqn.regions))))
+        return Block(block.params, tuple(kept), block.results)
+
+    kept = rebuilt(block)
+    inner = substitute(Block((), kept.eqns, kept.results), names, lambda value: value)
+    return Block(block.params, inner.eqns, inner.results)
 
 
 class Residuals:
@@ -140,9 +160,10 @@ class Residuals:
         bounds: Sequence[Atom] | None,
         block: Block,
     ):
-        self.outer, self.forward, self.block, self.bounds, self.params = outer, forward, block, bounds, params
+        self.outer, self.forward, self.bounds, self.params = outer, forward, bounds, params
+        self.block = _with_sizes(block, set(forward.builder.definitions) | set(params[1:]), self._size)
         inside = set(forward.builder.definitions) | set(params[1:])
-        needed = [v for v in free_values(block) if v in inside or v is params[0]]
+        needed = [v for v in free_values(self.block) if v in inside or v is params[0]]
         self.recomputed, self.recorded = self._divide(needed, inside)
         self.count = None if bounds is None else trip_count(outer, bounds)
         self.tapes = [self._tape(v) for v in self.recorded]
@@ -173,6 +194,12 @@ class Residuals:
         bound = self.outer.builder.definition(stop.atom)
         reached = stop.atom if bound is None or bound.op != "sub" else bound.args[0]
         return array.type.rank == 1 and self.outer.atom(size) == reached
+
+    def _size(self, array: Value, axis: int) -> Atom:
+        """A size of an array of the body, from outside where it is known there."""
+        size = self.forward.size(array, axis)
+        hoisted = self._hoist(size)
+        return self.forward.atom(size) if hoisted is None else self.outer.atom(hoisted)
 
     def _tape(self, value: Value) -> Rows | Stack:
         sizes = [self._hoist(size) for size in self.forward.shape(self.forward.handle(value))]
@@ -224,12 +251,5 @@ class Residuals:
                 eqn.op, args, [o.type for o in eqn.outs], eqn.attrs, names=[o.name for o in eqn.outs]
             )
             env.update(zip(eqn.outs, outs, strict=True))
-        eqns = []
-        sizes = {v: tape.sizes for v, tape in zip(self.recorded, self.tapes, strict=True) if tape.sizes is not None}
-        for eqn in self.block.eqns:
-            if eqn.op == "dim" and eqn.args[0] in sizes:
-                env[eqn.outs[0]] = self.outer.atom(sizes[eqn.args[0]][eqn.attrs["axis"]])
-            else:
-                eqns.append(eqn)
-        moved = substitute(Block((), tuple(eqns), self.block.results), env)
+        moved = substitute(Block((), self.block.eqns, self.block.results), env)
         return Block(tuple(fresh), (*op.builder.eqns, *moved.eqns), moved.results)

@@ -97,13 +97,21 @@ def _emit_again(builder: Builder, eqn: Eqn, args: Sequence[Atom]) -> Sequence[At
     """Emit an elementwise equation with the foldings of emission; in adjoints, added zeros go."""
     (out,) = eqn.outs
     if eqn.note == "adjoint" and eqn.op == "add":
-        kept = [a for a in args if not (isinstance(a, Const) and a.value == 0.0)]
+        kept = [a for a in args if not _is_zero(builder, a, out)]
         if len(kept) == 1 and kept[0].type.rank == out.type.rank:
             return kept
     found = Emitter(builder)(eqn.op, *args, types=[out.type], **eqn.attrs).atom
     if isinstance(found, Value) and not found.name:
         found.name = out.name
     return (found,)
+
+
+def _is_zero(builder: Builder, atom: Atom, out: Value) -> bool:
+    """Whether an operand of a sum is zero, or an array of zeros of the shape of the sum."""
+    made = builder.definition(atom)
+    if made is not None and made.op == "full" and atom.type == out.type:
+        atom = made.args[0]
+    return isinstance(atom, Const) and atom.value == 0.0
 
 
 def _read(env: Env, atom: Atom) -> Atom:
