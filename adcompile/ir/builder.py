@@ -27,6 +27,7 @@ class Builder:
         self.answers: dict[Any, Any] = {}
         self.survivors: Any = parent.survivors if parent else None
         self.survived: dict[Value, Eqn] = {}
+        self.filled: dict[Value, Atom] = {}
         self.loc: SourceLoc | None = parent.loc if parent else None
         self.note: str = parent.note if parent else ""
 

@@ -40,12 +40,17 @@ def branch_sizes(builder: Builder, eqn: Eqn, out: Value) -> list[Atom] | None:
 
 
 def _branch_sizes(builder: Builder, eqn: Eqn, out: Value) -> list[Atom] | None:
-    place = eqn.outs.index(out)
-    found = [_sizes(_probe(builder, r.eqns, {}), r.results[place]) for r in eqn.regions]
+    found = sizes_by_branch(builder, eqn, out)
     inside = {o for r in eqn.regions for e in r.eqns for o in e.outs}
     if found[0] != found[1] or any(a in inside or not _visible(builder, a) for a in found[0]):
         return None
     return found[0]
+
+
+def sizes_by_branch(builder: Builder, eqn: Eqn, out: Value) -> list[list[Atom]]:
+    """The sizes that a result of an ``if`` has from either branch; they may be known in the branch only."""
+    place = eqn.outs.index(out)
+    return [_sizes(_probe(builder, r.eqns, {}), r.results[place]) for r in eqn.regions]
 
 
 def _visible(builder: Builder, atom: Atom) -> bool:

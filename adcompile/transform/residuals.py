@@ -17,7 +17,8 @@ from adcompile.ir.builder import Builder
 from adcompile.ir.core import substitute
 from adcompile.primitives import PRIMITIVES, Emitter
 from adcompile.primitives.indexing import trip_count
-from adcompile.transform.tapes import Rows, Stack
+from adcompile.primitives.shapes import sizes_by_branch
+from adcompile.transform.tapes import Rows, Stacks
 
 _DEAR = {"exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "pow", "erf", "erfc", "sqrt", "cbrt", "div"}
 """Elementwise primitives dearer than reading a recorded value."""
@@ -149,6 +150,21 @@ def _with_sizes(block: Block, inside: set[Value], size: Callable[[Value, int], A
     return Block(block.params, inner.eqns, inner.results)
 
 
+def _lifted(op: Emitter, inside: Mapping[Value, Eqn], params: Sequence[Value], atom: Atom) -> Atom | None:
+    """A size computed in a region, emitted around it; None where it depends on what only the region knows."""
+    if isinstance(atom, Const) or (atom not in inside and atom not in params):
+        return atom
+    eqn = inside.get(atom)
+    if eqn is None or eqn.regions:
+        return None
+    if eqn.op == "dim" and eqn.args[0] not in inside and eqn.args[0] not in params:
+        return op.atom(op.size(eqn.args[0], eqn.attrs["axis"]))
+    args = [_lifted(op, inside, params, a) for a in eqn.args]
+    if not PRIMITIVES[eqn.op].elementwise or any(a is None for a in args):
+        return None
+    return op(eqn.op, *args, **eqn.attrs).atom
+
+
 class Residuals:
     """The plan for one loop. Built after the reverse body, before the forward loop is closed."""
 
@@ -164,10 +180,18 @@ class Residuals:
         self.block = _with_sizes(block, set(forward.builder.definitions) | set(params[1:]), self._size)
         inside = set(forward.builder.definitions) | set(params[1:])
         needed = [v for v in free_values(self.block) if v in inside or v is params[0]]
-        self.recomputed, self.recorded = self._divide(needed, inside)
         self.count = None if bounds is None else trip_count(outer, bounds)
-        self.tapes = [self._tape(v) for v in self.recorded]
-        place = self._iteration(forward, params[0]) if self.recorded else None
+        stacked = self._changing([v for v in needed if isinstance(v.type, Array)])
+        sizes = [a for _, group in stacked for a in map(forward.atom, group)]
+        inside |= set(forward.builder.definitions)
+        needed += [a for a in dict.fromkeys(sizes) if isinstance(a, Value) and a in inside and a not in needed]
+        self.recomputed, recorded = self._divide(needed, inside)
+        apart = {v for values, _ in stacked for v in values}
+        self.rows = [v for v in recorded if v not in apart]
+        rows = [self._row(v) for v in self.rows]
+        self.stacks = [Stacks(outer, values, group, self.count) for values, group in stacked]
+        self.tapes: list[Rows | Stacks] = [*rows, *self.stacks]
+        place = self._iteration(forward, params[0]) if self.tapes else None
         self.tape_inits = [a for tape in self.tapes for a in tape.inits]
         self.tape_params = [p for tape in self.tapes for p in tape.params]
         self.tape_results = [a for tape in self.tapes for a in tape.record(forward, place)]
@@ -201,32 +225,39 @@ class Residuals:
         hoisted = self._hoist(size)
         return self.forward.atom(size) if hoisted is None else self.outer.atom(hoisted)
 
-    def _tape(self, value: Value) -> Rows | Stack:
-        sizes = [self._hoist(size) for size in self.forward.shape(self.forward.handle(value))]
-        if any(size is None for size in sizes):
-            return Stack(self.outer, self.forward, value, self.count)
-        return Rows(self.outer, value, sizes, self.count)
+    def _row(self, value: Value) -> Rows:
+        return Rows(self.outer, value, [self._hoist(s) for s in self._sizes(value)], self.count)
+
+    def _sizes(self, value: Value) -> tuple[Any, ...]:
+        """The sizes of an array of the body; for one from a branch as its condition tells, if that is possible."""
+        op = self.forward
+        eqn = op.builder.definitions.get(value)
+        if value in op.builder.filled:
+            return (op.handle(op.builder.filled[value]), *op.shape(op.handle(value))[1:])
+        if eqn is not None and eqn.op == "if":
+            inside = [{o: e for e in region.eqns for o in e.outs} for region in eqn.regions]
+            found = sizes_by_branch(op.builder, eqn, value)
+            known: Any = [[_lifted(op, b, (), a) for a in sizes] for b, sizes in zip(inside, found, strict=True)]
+            if all(isinstance(a, Const) or op.builder.definition(a) for sizes in known for a in sizes):
+                pairs = zip(*known, strict=True)
+                return tuple(op.handle(a) if a == b else op.where(eqn.args[0], a, b) for a, b in pairs)
+        return op.shape(op.handle(value))
+
+    def _changing(self, arrays: Sequence[Value]) -> list[tuple[list[Value], tuple[Any, ...]]]:
+        """The arrays whose sizes change from one iteration to the next, those of the same sizes together."""
+        groups: dict[tuple[Atom, ...], list[Value]] = {}
+        for array in arrays:
+            sizes = self._sizes(array)
+            if any(self._hoist(s) is None for s in sizes):
+                groups.setdefault(tuple(map(self.forward.atom, sizes)), []).append(array)
+        return [(values, tuple(map(self.forward.handle, sizes))) for sizes, values in groups.items()]
 
     def _hoist(self, size: Any) -> Any:
         """A size inside the loop as one outside it; None where it changes from one iteration to the next."""
         if isinstance(size, int):
             return size
-        atom = self._hoisted(size.atom)
+        atom = _lifted(self.outer, self.forward.builder.definitions, self.params, size.atom)
         return None if atom is None else self.outer.handle(atom)
-
-    def _hoisted(self, atom: Atom) -> Atom | None:
-        inside = self.forward.builder.definitions
-        if isinstance(atom, Const) or (atom not in inside and atom not in self.params):
-            return atom
-        eqn = inside.get(atom)
-        if eqn is None or eqn.regions:
-            return None
-        if eqn.op == "dim" and eqn.args[0] not in inside and eqn.args[0] not in self.params:
-            return self.outer.atom(self.outer.size(eqn.args[0], eqn.attrs["axis"]))
-        args = [self._hoisted(a) for a in eqn.args]
-        if not PRIMITIVES[eqn.op].elementwise or any(a is None for a in args):
-            return None
-        return self.outer(eqn.op, *args, **eqn.attrs).atom
 
     def _iteration(self, op: Emitter, index: Value) -> Any:
         """The number of the iteration with a given index, from 0."""
@@ -235,21 +266,31 @@ class Residuals:
         start, step = op.handle(self.bounds[0]), op.handle(self.bounds[2])
         return (op.handle(index) - start) // step if step.atom != Const(1, step.type) else op.handle(index) - start
 
+    def note_filled(self, tapes: Sequence[Value], count: Atom) -> None:
+        """Remember how much of each growing tape the forward loop, emitted by now, has filled."""
+        rest = list(tapes)
+        for tape in self.tapes:
+            own = [rest.pop(0) for _ in tape.inits]
+            self.outer.builder.filled.update(tape.filled(own, count))
+
     def reverse_body(self, tapes: Sequence[Value]) -> Block:
         """The reverse body with every residual read from its tape or computed again."""
         op = Emitter(self.outer.builder.child())
         fresh = [Value(p.type, p.name) for p in self.block.params]
         env: dict[Value, Atom] = {self.params[0]: fresh[0], **dict(zip(self.block.params, fresh, strict=True))}
-        place = self._iteration(op, fresh[0]) if self.recorded else None
+        place = self._iteration(op, fresh[0]) if self.tapes else None
         rest = list(tapes)
-        for value, tape in zip(self.recorded, self.tapes, strict=True):
-            own, rest = rest[: len(tape.inits)], rest[len(tape.inits) :]
-            env[value] = tape.read(op, own, place)
+        own = [[rest.pop(0) for _ in tape.inits] for tape in self.tapes]
+        for value, tape, held in zip(self.rows, self.tapes, own, strict=False):
+            env[value] = tape.read(op, held, place)  # type: ignore[call-arg, assignment]
         for eqn in self.recomputed:
             args = [env.get(a, a) if isinstance(a, Value) else a for a in eqn.args]
             outs = op.builder.emit(
                 eqn.op, args, [o.type for o in eqn.outs], eqn.attrs, names=[o.name for o in eqn.outs]
             )
             env.update(zip(eqn.outs, outs, strict=True))
+        for stack, held in zip(self.stacks, own[len(self.rows) :], strict=True):
+            sizes = [op.handle(env.get(s.atom, s.atom)) for s in stack.sizes]
+            env.update(zip(stack.values, stack.read(op, held, place, sizes), strict=True))
         moved = substitute(Block((), self.block.eqns, self.block.results), env)
         return Block(tuple(fresh), (*op.builder.eqns, *moved.eqns), moved.results)

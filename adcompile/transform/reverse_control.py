@@ -190,6 +190,7 @@ def _sweep_loop(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> Step | N
         name_after(new, old.name)
         env[old] = new
     varied.update(outs[k] for k in active)
+    plan.note_filled(outs[len(eqn.outs) :], count)
     final = plan.reverse_body(outs[len(eqn.outs) :])
     likes = [*(outs[k] for k in active), *captured]
 

@@ -1,7 +1,7 @@
 """Tapes: how one value of a loop body is recorded in every forward iteration and read back in the reverse one.
 
 A tape is an ordinary array that the forward loop carries. `Rows` keeps a value of one size per iteration at the number
-of the iteration; `Stack` lays arrays of changing size end to end and keeps where each begins and how long it is.
+of the iteration; `Stacks` lays arrays of changing size end to end and keeps where those of an iteration begin.
 Where the number of iterations is not known before the loop, tapes double when they are full.
 """
 
@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from adcompile.ir import ANY, Atom, Value
-from adcompile.ir.types import INDEX, Array
+from adcompile.ir.types import INDEX
 from adcompile.primitives import Emitter
+from adcompile.primitives.buffer import UP_TO
 from adcompile.primitives.indexing import FULL
 
 FIRST_ROOM = 8
@@ -51,6 +52,10 @@ class Rows:
         tape = tape if self.count is not None else _grown(op, tape, place + 1)
         return [op("store", tape, self.value, place, spec=self.spec).atom]
 
+    def filled(self, tapes: Sequence[Value], count: Atom) -> dict[Value, Atom]:
+        """How many rows the loop has filled, where there may be more."""
+        return {} if self.count is not None else {tapes[0]: count}
+
     def read(self, op: Emitter, tapes: Sequence[Value], place: Any) -> Atom:
         """The value of an iteration."""
         found = op("index", tapes[0], place, spec=self.spec).atom
@@ -58,40 +63,48 @@ class Rows:
         return found
 
 
-class Stack:
-    """An array of changing size: its elements end to end, and for each iteration where they begin and its sizes."""
+class Stacks:
+    """Arrays of one changing size: the elements of each end to end, and for each iteration where they begin.
 
-    sizes = None
+    What the sizes were is not kept here; ``sizes`` is how the body of the forward loop knows them.
+    """
 
-    def __init__(self, outer: Emitter, inner: Emitter, value: Value, count: Any):
-        self.value = value
-        dtype = value.type.dtype
-        elements = outer("full", outer.zero(dtype), FIRST_ROOM, dims=(ANY,))
-        elements.atom.name = name_of(value)
-        self.top = Value(INDEX, f"{name_of(value)}_top")
-        self.own_sizes = inner.shape(inner.handle(value))
-        changing = [inner.atom(s) for s in self.own_sizes]
-        self.rows = [Rows(outer, v, (), count) for v in (self.top, *changing) if isinstance(v, Value)]
-        self.inits = [elements.atom, outer.atom(0), *(r.inits[0] for r in self.rows)]
-        self.params = [Value(Array(dtype, (ANY,)), elements.atom.name), self.top, *(r.params[0] for r in self.rows)]
+    def __init__(self, outer: Emitter, values: Sequence[Value], sizes: Sequence[Any], count: Any):
+        self.values, self.sizes = values, sizes
+        elements = [outer("full", outer.zero(v.type.dtype), FIRST_ROOM, dims=(ANY,)).atom for v in values]
+        for value, tape in zip(values, elements, strict=True):
+            tape.name = name_of(value)
+        self.top = Value(INDEX, f"{elements[0].name}_top")
+        self.row = Rows(outer, self.top, (), count)
+        self.inits = [*elements, outer.atom(0), *self.row.inits]
+        self.params = [*(Value(e.type, e.name) for e in elements), self.top, *self.row.params]
 
     def record(self, op: Emitter, place: Any) -> list[Atom]:
         """Push the elements of this iteration."""
         top = op.handle(self.top)
-        count = _product(self.own_sizes)
+        count = _product(self.sizes)
         after = top + count
-        tape = _grown(op, self.params[0], after)
-        flat = op("reshape", self.value, count, dims=(ANY,))
-        stored = op("store", tape, flat, top, after, spec=(BETWEEN,)).atom
-        return [stored, after.atom, *(r.record(op, place)[0] for r in self.rows)]
+        stored = []
+        for value, tape in zip(self.values, self.params, strict=False):
+            rest = (FULL,) * (value.type.rank - 1)
+            used = op("index", value, self.sizes[0], spec=(UP_TO, *rest)) if value in op.builder.filled else value
+            flat = op("reshape", used, count, dims=(ANY,)) if rest else used
+            stored.append(op("store", _grown(op, tape, after), flat, top, after, spec=(BETWEEN,)).atom)
+        return [*stored, after.atom, *self.row.record(op, place)]
 
-    def read(self, op: Emitter, tapes: Sequence[Value], place: Any) -> Atom:
-        """The array of an iteration."""
-        rows = [op.handle(r.read(op, [t], place)) for r, t in zip(self.rows, tapes[2:], strict=True)]
-        top, changing = rows[0], iter(rows[1:])
-        sizes = [s if isinstance(s, int) else next(changing) for s in self.own_sizes]
-        flat = op("index", tapes[0], top, top + _product(sizes), spec=(BETWEEN,))
-        return op("reshape", flat, *sizes, dims=self.value.type.dims).atom
+    def filled(self, tapes: Sequence[Value], count: Atom) -> dict[Value, Atom]:
+        """How many elements the loop has pushed, and how many rows it has filled."""
+        elements, top = tapes[: len(self.values)], tapes[len(self.values)]
+        return dict.fromkeys(elements, top) | self.row.filled(tapes[-1:], count)
+
+    def read(self, op: Emitter, tapes: Sequence[Value], place: Any, sizes: Sequence[Any]) -> list[Atom]:
+        """The arrays of an iteration, given their sizes."""
+        top = op.handle(self.row.read(op, tapes[-1:], place))
+        found = []
+        for value, tape in zip(self.values, tapes, strict=False):
+            flat = op("index", tape, top, top + _product(sizes), spec=(BETWEEN,))
+            found.append(op("reshape", flat, *sizes, dims=value.type.dims).atom if len(sizes) > 1 else flat.atom)
+        return found
 
 
 def _product(sizes: Sequence[Any]) -> Any:
