@@ -8,9 +8,11 @@ Where the number of iterations is not known before the loop, tapes double when t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from adcompile.ir import ANY, Atom, Value
+from adcompile.ir import ANY, Atom, Eqn, Value
+from adcompile.ir.builder import Builder
 from adcompile.ir.types import INDEX
 from adcompile.primitives import Emitter
 from adcompile.primitives.buffer import UP_TO
@@ -86,6 +88,9 @@ class Stacks:
         after = top + count
         stored = []
         for value, tape in zip(self.values, self.params, strict=False):
+            if _fills_directly(op.builder, value, tape, self.top):
+                stored.append(value)
+                continue
             rest = (FULL,) * (value.type.rank - 1)
             used = op("index", value, self.sizes[0], spec=(UP_TO, *rest)) if value in op.builder.filled else value
             flat = op("reshape", used, count, dims=(ANY,)) if rest else used
@@ -105,6 +110,31 @@ class Stacks:
             flat = op("index", tape, top, top + _product(sizes), spec=(BETWEEN,))
             found.append(op("reshape", flat, *sizes, dims=value.type.dims).atom if len(sizes) > 1 else flat.atom)
         return found
+
+
+def _fills_directly(builder: Builder, tape: Value, around: Value, top: Value) -> bool:
+    """Let a loop whose tape grows from nothing fill the tape around it, from ``top`` on; False where it does not."""
+    loop = builder.definitions.get(tape)
+    if loop is None or loop.op != "while" or tape.type.rank != 1:
+        return False
+    place, body = loop.outs.index(tape), loop.regions[-1]
+    start = builder.definitions.get(loop.args[place])  # type: ignore[arg-type]
+    if start is None or start.op != "full" or [tape] != [v for v in builder.filled if v is tape]:
+        return False
+    eqns: list[Eqn] = []
+    moved = {"grow": 1, "store": 2}
+    for eqn in body.eqns:
+        at = moved.get(eqn.op)
+        if at is not None and (eqn.args[0] is body.params[place] or eqn.outs[0] is body.results[place]):
+            shifted = Eqn("add", (top, eqn.args[at]), (Value(INDEX),), {}, eqn.loc)
+            eqns.append(shifted)
+            eqn = replace(eqn, args=(*eqn.args[:at], shifted.outs[0], *eqn.args[at + 1 :]))
+        eqns.append(eqn)
+    args = (*loop.args[:place], around, *loop.args[place + 1 :])
+    filled = replace(loop, args=args, regions=(*loop.regions[:-1], replace(body, eqns=tuple(eqns))))
+    builder.eqns[builder.eqns.index(loop)] = filled
+    builder.definitions.update(dict.fromkeys(loop.outs, filled))
+    return True
 
 
 def _product(sizes: Sequence[Any]) -> Any:
