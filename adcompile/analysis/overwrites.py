@@ -1,11 +1,12 @@
 """Which elements, once read or written in a loop nest, nobody overwrites before the nest ends.
 
 Turns a ``loop`` equation into the scalars that can be read again, at the same subscripts, from the arrays as the nest
-leaves them. A reverse sweep needs no tape for these (to-be-recorded analysis by array region: Hascoët, Naumann, Pascual,
-"To be recorded" analysis in reverse-mode automatic differentiation, 2005). Every pair of an access and a write that may
-follow it is proved disjoint along one dimension: the difference of their subscripts, affine in loop indices, is bounded
-by replacing indices by the bounds of their loops, innermost first (Banerjee, Dependence Analysis, 1997). Subscripts must
-be provably not negative there, since negative ones count from the end. A write that follows shares the iterations of some outer loops, is later in the next one, and anywhere in those inside it.
+leaves them. A reverse sweep needs no tape for these (Hascoët, Naumann and Pascual, "To be recorded" analysis in
+reverse-mode automatic differentiation, 2005; here by element). Every access and every write that may follow it are
+proved disjoint along one dimension: the difference of their subscripts, affine in loop indices, is bounded by replacing
+indices by the bounds of their loops, innermost first (Banerjee, Dependence Analysis, 1997). Subscripts must be provably
+not negative there, since negative ones count from the end. A write that follows shares the iterations of some outer
+loops, is later in the next one, and anywhere in those inside it.
 """
 
 from __future__ import annotations

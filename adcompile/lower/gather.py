@@ -312,16 +312,12 @@ class _Gathering:
         wide = op.ge(indices.sub(high, low), most - least)
         once = op.where(wide, 1, 0)
         for o in range(most - least):
-            here = self.moved(low, least + o)
-            array = self.loop(
-                depth, here, indices.add(here, once), array, at, [t for t in terms if t.shift[depth] <= least + o], False
-            )
+            here, near = self.moved(low, least + o), [t for t in terms if t.shift[depth] <= least + o]
+            array = self.loop(depth, here, indices.add(here, once), array, at, near, False)
         array = self.loop(depth, self.moved(low, most), self.moved(high, least), array, at, terms, False)
         for o in range(most - least):
-            here = self.moved(high, least + o)
-            array = self.loop(
-                depth, here, indices.add(here, once), array, at, [t for t in terms if t.shift[depth] > least + o], False
-            )
+            here, near = self.moved(high, least + o), [t for t in terms if t.shift[depth] > least + o]
+            array = self.loop(depth, here, indices.add(here, once), array, at, near, False)
         stop = op.where(op.logical_or(wide, op.ge(low, high)), start, stop)
         return self.loop(depth, start, stop, array, at, terms, True)
 

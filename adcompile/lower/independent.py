@@ -117,8 +117,8 @@ class _Looking:
         self.nested: list[Value] = []
         self.inner = {*self.body.params[1:], *(o for e in walk(self.body) for o in e.outs)}
         self.other = Value(self.index.type, self.index.name)
-        low, high = self.indices.bounds[self.index]
-        self.indices.bounds[self.other] = (Affine(1, {self.index: 1}), high)
+        last = self.indices.bounds[self.index][1]
+        self.indices.bounds[self.other] = (Affine(1, {self.index: 1}), last)
         self.indices.depths[self.other] = self.indices.depths[self.index] + 1
 
     def accesses(self, array: int) -> list[_Access] | None:
@@ -210,7 +210,6 @@ class _Looking:
         plan.checks.append((form, size))
         return abs(form.terms.get(self.index, 0)) <= 1
 
-
     def commute(self, found: Sequence[_Access]) -> bool:
         """Whether the accesses to one array are independent of the order of iterations, but for the order of sums."""
         return all(
@@ -277,11 +276,12 @@ def _is_simple(eqn: Eqn) -> bool:
 
 def _is_sum(body: Block, param: Value, result: Atom) -> bool:
     """Whether a carried scalar only builds up by additions."""
-    readers = [e for e in body.eqns if param in e.args]
-    while len(readers) == 1 and param is not result and readers[0].op in ("add", "sub") and readers[0].args[1] is not param:
-        (param,) = readers[0].outs
+    while param is not result:
         readers = [e for e in body.eqns if param in e.args]
-    return param is result and not readers
+        if len(readers) != 1 or readers[0].op not in ("add", "sub") or readers[0].args[1] is param:
+            return False
+        (param,) = readers[0].outs
+    return not any(param in e.args for e in body.eqns)
 
 
 # -- the loops that run instead -------------------------------------------------------------------------------------
@@ -317,8 +317,10 @@ class _Rewriting:
             factor, rest = form.terms.get(index, 0), form.without(index)
             ends = [rest.plus(end, factor) for end in (indices.form(self.low), last)]
             low, high = map(indices.emit, ends if factor >= 0 else ends[::-1])
-            for condition in (op.lt(high, _index(self.context, size)), op.ge(low, 0)):
-                total = condition if total is None else op.logical_and(total, condition)
+            tests = [op.lt(high, _index(self.context, size))]
+            tests += [] if indices.at_least(low, 0) else [op.ge(low, 0)]
+            for test in tests:
+                total = test if total is None else op.logical_and(total, test)
         return total
 
     def run(self, high: Index) -> Sequence[Atom]:

@@ -49,6 +49,10 @@ def _branch_sizes(builder: Builder, eqn: Eqn, out: Value) -> list[Atom] | None:
 
 def sizes_by_branch(builder: Builder, eqn: Eqn, out: Value) -> list[list[Atom]]:
     """The sizes that a result of an ``if`` has from either branch; they may be known in the branch only."""
+    return builder.remembered(("by branch", eqn, out), lambda: _sizes_by_branch(builder, eqn, out))
+
+
+def _sizes_by_branch(builder: Builder, eqn: Eqn, out: Value) -> list[list[Atom]]:
     place = eqn.outs.index(out)
     return [_sizes(_probe(builder, r.eqns, {}), r.results[place]) for r in eqn.regions]
 

@@ -78,7 +78,9 @@ class Recomputation:
 
         for value in values:
             visit(value)
-        return list(ordered.values())
+        places = {eqn: place for place, eqn in enumerate(self.builder.eqns)}
+        found = list(dict.fromkeys(ordered.values()))
+        return sorted(found, key=places.__getitem__) if all(eqn in places for eqn in found) else found
 
 
 @dataclass(frozen=True)
@@ -234,14 +236,15 @@ class Residuals:
         eqn = op.builder.definitions.get(value)
         if value in op.builder.filled:
             return (op.handle(op.builder.filled[value]), *op.shape(op.handle(value))[1:])
-        if eqn is not None and eqn.op == "if":
+        plain = op.shape(op.handle(value))
+        if eqn is not None and eqn.op == "if" and any(self._hoist(s) is None for s in plain):
             inside = [{o: e for e in region.eqns for o in e.outs} for region in eqn.regions]
             found = sizes_by_branch(op.builder, eqn, value)
             known: Any = [[_lifted(op, b, (), a) for a in sizes] for b, sizes in zip(inside, found, strict=True)]
             if all(isinstance(a, Const) or op.builder.definition(a) for sizes in known for a in sizes):
                 pairs = zip(*known, strict=True)
                 return tuple(op.handle(a) if a == b else op.where(eqn.args[0], a, b) for a, b in pairs)
-        return op.shape(op.handle(value))
+        return plain
 
     def _changing(self, arrays: Sequence[Value]) -> list[tuple[list[Value], tuple[Any, ...]]]:
         """The arrays whose sizes change from one iteration to the next, those of the same sizes together."""
@@ -290,7 +293,7 @@ class Residuals:
             )
             env.update(zip(eqn.outs, outs, strict=True))
         for stack, held in zip(self.stacks, own[len(self.rows) :], strict=True):
-            sizes = [op.handle(env.get(s.atom, s.atom)) for s in stack.sizes]
+            sizes = [op.handle(env.get(s.atom, s.atom)) if isinstance(s.atom, Value) else s for s in stack.sizes]
             env.update(zip(stack.values, stack.read(op, held, place, sizes), strict=True))
         moved = substitute(Block((), self.block.eqns, self.block.results), env)
         return Block(tuple(fresh), (*op.builder.eqns, *moved.eqns), moved.results)

@@ -82,10 +82,11 @@ def _product(op: Emitter, partial: Handle | float, factor: Handle) -> tuple[bool
         return not negative, product
     if eqn is not None and eqn.op == "div" and isinstance(eqn.args[0], Const) and eqn.args[0].value == 1.0:
         return False, factor / op.handle(eqn.args[1])
-    shared = None
     if eqn is not None and eqn.op == "div":
         shared = op.builder.lookup(("div", (factor.atom, eqn.args[1]), (eqn.outs[0].type,), ()))
-    return False, partial * factor if shared is None else op.handle(eqn.args[0]) * op.handle(shared[0])
+        if shared is not None:
+            return False, op.handle(eqn.args[0]) * op.handle(shared[0])
+    return False, partial * factor
 
 
 def _is_zero(atom: Atom) -> bool:
