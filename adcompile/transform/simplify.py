@@ -93,6 +93,13 @@ def _share(builder: Builder, eqn: Eqn, args: Sequence[Atom]) -> Sequence[Atom]:
     return outs
 
 
+class _Again(Emitter):
+    """Emits what was emitted before, whose operands were checked to fit then."""
+
+    def _check_broadcast(self, atoms: Sequence[Atom]) -> None:
+        """The equations of the check are in the program."""
+
+
 def _emit_again(builder: Builder, eqn: Eqn, args: Sequence[Atom]) -> Sequence[Atom]:
     """Emit an elementwise equation with the foldings of emission; in adjoints, added zeros go."""
     (out,) = eqn.outs
@@ -100,7 +107,7 @@ def _emit_again(builder: Builder, eqn: Eqn, args: Sequence[Atom]) -> Sequence[At
         kept = [a for a in args if not _is_zero(builder, a, out)]
         if len(kept) == 1 and kept[0].type.rank == out.type.rank:
             return kept
-    found = Emitter(builder)(eqn.op, *args, types=[out.type], **eqn.attrs).atom
+    found = _Again(builder)(eqn.op, *args, types=[out.type], **eqn.attrs).atom
     if isinstance(found, Value) and not found.name:
         found.name = out.name
     return (found,)

@@ -42,17 +42,17 @@ def burgers_value_and_grad(v0, target, steps, nu, dt):
         for i in range(t3, -1, -1):                               # golden_programs.py:54
             position = i - v1_2[i] * c
             floor = int(np.floor(position))
+            w = position - floor
             j = floor % n
             k = j + 1 if j < t3 else 0
-            t5 = v1_2[k]
-            w = position - floor
-            t6 = v1_2[j]
+            t5 = v1_2[j]
+            t6 = v1_2[k]
             t7 = v_bar[i]                                         # golden_programs.py:60
             v_bar[i] = 0.0
-            w_bar = t5 * t7
+            w_bar = t6 * t7
             v1_bar[k] += w * t7
             v1_bar[j] += (1 - w) * t7
-            w_bar = w_bar - t6 * t7
+            w_bar = w_bar - t5 * t7
             v1_bar[i] -= c * w_bar                                # golden_programs.py:55
         for i in range(t3, -1, -1):                               # golden_programs.py:50
             t8 = v1_bar[i]                                        # golden_programs.py:53

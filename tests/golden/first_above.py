@@ -35,11 +35,11 @@ def first_above_value_and_grad(x, limit):
     for k in range(t6, -1, -1):
         total_2 = total_tape[k]
         i_2 = i_tape[k]
-        t7 = total_2 > limit
-        t8 = x[i_2]
-        value_bar_2 = 0.0 if t7 else value_bar                    # golden_programs.py:78
-        total_bar = total_bar + (t8 * value_bar if t7 else 0.0)   # golden_programs.py:79
-        t9 = (total_2 * value_bar if t7 else 0.0) + 2 * t8 * total_bar  # golden_programs.py:77
+        t7 = x[i_2]
+        t8 = total_2 > limit
+        value_bar_2 = 0.0 if t8 else value_bar                    # golden_programs.py:78
+        total_bar = total_bar + (t7 * value_bar if t8 else 0.0)   # golden_programs.py:79
+        t9 = (total_2 * value_bar if t8 else 0.0) + 2 * t7 * total_bar  # golden_programs.py:77
         x_bar[i_2] += t9
         value_bar = value_bar_2
     return v1, x_bar

@@ -99,5 +99,3 @@ def test_a_loop_that_reads_what_it_adds_to_stays():
     u = np.linspace(0.2, 1.0, 7)
     assert adcompile.jit(f)(u) == pytest.approx(np.sum(update_that_reads(u.copy()) ** 2))
     np.testing.assert_allclose(adcompile.grad(f)(u), by_complex_steps(f, u), rtol=1e-11)
-
-
