@@ -33,7 +33,7 @@ docs: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet -e '.[bench]'
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --json benchmarks.json --plot benchmarks.svg
 
 clean:
 	rm -rf .venv build dist site .pytest_cache .ruff_cache

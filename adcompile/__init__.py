@@ -30,6 +30,7 @@ from adcompile.functions import (
     stop_gradient,
     value_and_grad,
     vjp,
+    vmap,
 )
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ __all__ = [
     "value_and_grad",
     "verify",
     "vjp",
+    "vmap",
 ]
 
 _LAZY = {"verify": "adcompile.symbolic", "check_grads": "adcompile.testing"}

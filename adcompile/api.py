@@ -9,13 +9,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from adcompile.dispatch import Flatten, flattener
-from adcompile.errors import InvalidArgument, NotDifferentiable, UnsupportedAlias
+from adcompile.errors import InvalidArgument, NotDifferentiable, UnsupportedAlias, UnsupportedDtype
 from adcompile.frontend.calls import INLINE
 from adcompile.frontend.resolve import watch
 from adcompile.frontend.trace import Inner, Known, Results, Signature, Traced, signature_of, splice, trace, trace_inner
@@ -46,6 +46,15 @@ class Options:
     backend: str = "llvm"
     fastmath: bool = False
     cache: bool = True
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Options:
+        """The options that a user gave by keyword."""
+        names = [f.name for f in fields(cls)]
+        unknown = [name for name in given if name not in names]
+        if unknown:
+            raise InvalidArgument(f"unknown option {unknown[0]!r}", remedy=f"Options: {', '.join(names)}.")
+        return cls(**given)
 
     def __post_init__(self):
         if self.backend not in BACKENDS:
@@ -100,12 +109,25 @@ class Transform:
 
     def apply(self, args: Sequence[Any], keywords: dict[str, Any], seeds: Sequence[Any]) -> Any:
         """Run on arguments, with ``seeds`` (tangents or cotangents, flat) as further parameters of the program."""
-        signature, leaves = signature_of(args, keywords)
+        signature, leaves = self._signature(args, keywords)
         compiled = self._specialise(signature, args, keywords)
         found = compiled.run(*self._flat(compiled, leaves), *map(_canonical, seeds))
         if found is NotImplemented:
             raise InvalidArgument("a seed does not have the dtype and shape of what it belongs to")
         return compiled.program.results.rebuild(found)
+
+    def _signature(self, args: Sequence[Any], keywords: dict[str, Any]) -> tuple[Signature, list[Any]]:
+        """The signature of a call and its leaves, or an error that names the argument."""
+        try:
+            return signature_of(args, keywords)
+        except UnsupportedDtype as error:
+            names = argument_names(self.function, args, keywords)
+            for name, value in zip(names, [*args, *(v for _, v in sorted(keywords.items()))], strict=True):
+                try:
+                    signature_of((value,), {})
+                except UnsupportedDtype as found:
+                    raise UnsupportedDtype(f"argument {name!r}: {found.fact}", None, found.remedy) from None
+            raise error
 
     def _flat(self, compiled: Compiled, leaves: Sequence[Any]) -> list[Any]:
         captured = [_canonical(c.get()) for c in compiled.captures]
@@ -248,7 +270,7 @@ assert INLINE == "__adcompile_inline__"
 def _canonical(value: Any) -> Any:
     """An argument as compiled code takes it: C-contiguous, aligned, native; a zero-dimensional array as its element."""
     if not isinstance(value, np.ndarray):
-        return value
+        return value if type(value) in (float, bool) or isinstance(value, np.generic) else _number(value)
     if value.ndim == 0:
         return value[()]
     if not value.dtype.isnative:
@@ -256,6 +278,15 @@ def _canonical(value: Any) -> Any:
     if type(value) is not np.ndarray:
         return np.array(value, order="C", subok=False)
     return np.require(value, requirements=["C", "A"])
+
+
+def _number(value: Any) -> Any:
+    """A Python number as compiled code takes it: an int of 64 bits, no subclass."""
+    if not isinstance(value, int):
+        return float(value)
+    if not -(2**63) <= value < 2**63:
+        raise InvalidArgument("an int of more than 64 bits is not supported", remedy="Pass a float.")
+    return int(value)
 
 
 def compile_program(program: Trace, options: Options) -> Callable[..., tuple[Any, ...]]:
@@ -334,9 +365,10 @@ class Positions:
     def rebuild(self, which: int | str, values: Sequence[Any]) -> Any:
         """An argument's container with the given values for its params; None where a leaf is no number."""
         k = self.argument(which)
-        rest = iter(values)
-        leaves = [None if p is None else next(rest) for p in self.params[k]]
-        return unflatten(self.structures[k], leaves)
+        if None in self.params[k]:
+            rest = iter(values)
+            values = [None if p is None else next(rest) for p in self.params[k]]
+        return unflatten(self.structures[k], values)
 
 
 def leaf_positions(signature: Signature, names: Sequence[str], offset: int) -> Positions:

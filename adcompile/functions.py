@@ -14,7 +14,8 @@ from adcompile.frontend.calls import STATIC
 from adcompile.frontend.trace import Inner, Known
 from adcompile.frontend.tracer import Tracer
 from adcompile.ir import is_float
-from adcompile.modes import Argnums, Gradient, HessianVector, Jacobian, Mode, Primal, Pullback, Tangent
+from adcompile.mapping import AxesTree, Mapped
+from adcompile.modes import Argnums, Batched, Gradient, HessianVector, Jacobian, Mode, Primal, Pullback, Tangent
 from adcompile.primitives import EXPANSIONS
 from adcompile.tree import flatten, map_leaves
 
@@ -24,8 +25,8 @@ def _decorator(make: Callable[[Any], Mode]) -> Callable[[Any, dict[str, Any]], A
 
     def build(function: Any, options: dict[str, Any]) -> Any:
         if function is None:
-            return lambda real: Transform(real, make(real), Options(**options))
-        return Transform(function, make(function), Options(**options))
+            return lambda real: Transform(real, make(real), Options.of(options))
+        return Transform(function, make(function), Options.of(options))
 
     return build
 
@@ -105,6 +106,52 @@ def hessian(f: Any = None, argnums: Argnums = 0, **options: Any) -> Transform:
     return jacfwd(grad(f, argnums, **options), argnums, **options)
 
 
+def vmap(f: Any = None, in_axes: AxesTree = 0, out_axes: AxesTree = 0, **options: Any) -> Transform:
+    """A function over a batch: one program that computes all calls at once.
+
+    Parameters
+    ----------
+    f : callable
+        A function of one element; what `adcompile.grad` takes, another transform included.
+    in_axes : int, None, or a container of them
+        The axis of each argument that runs over the batch; None for an argument that is the same in every call. A tuple
+        has one entry per positional argument; containers of axes follow those of the arguments, and an int or None
+        stands for all leaves below it. Keyword arguments are mapped over their first axis.
+    out_axes : int, None, or a container of them
+        The axis of each result that gets the batch; None for a result that is the same in every call.
+    **options
+        As for `grad`.
+
+    Returns
+    -------
+    Transform
+        A function of the arguments with the batch axes in their places. All of these have one size, which may be
+        different in every call without compiling again.
+
+    Raises
+    ------
+    ShapeMismatch
+        If the mapped axes have different sizes.
+    InvalidArgument
+        If an axis does not exist, nothing is mapped, or a result with ``out_axes=None`` differs between calls.
+    MissingRule
+        If an array would have another size in every call.
+
+    References
+    ----------
+    Bradbury et al., JAX (2018): `jax.vmap`.
+
+    Examples
+    --------
+    >>> import numpy as np, adcompile
+    >>> adcompile.vmap(lambda w, x: np.dot(w, x), in_axes=(None, 0))(np.ones(2), np.array([[1.0, 2.0], [3.0, 4.0]]))
+    array([3., 7.])
+    """
+    if f is None:
+        return lambda real: vmap(real, in_axes, out_axes, **options)  # type: ignore[return-value]
+    return Transform(Mapped(f, in_axes, out_axes), Batched(in_axes, out_axes), Options(**options))
+
+
 # -- programs with seeds ----------------------------------------------------------------------------------------
 
 
@@ -112,10 +159,12 @@ class HessianVectorProduct:
     """``hvp(f)(*args, v) = H v``, forward over reverse; ``v`` has the structure of the chosen argument."""
 
     def __init__(self, f: Any, argnums: Argnums, options: dict[str, Any]):
-        self.transform = Transform(f, HessianVector(argnums), Options(**options))
+        self.transform = Transform(f, HessianVector(argnums), Options.of(options))
 
     def __call__(self, *args: Any) -> Any:
         """The product at ``args[:-1]`` with ``args[-1]``."""
+        if len(args) < 2:
+            raise InvalidArgument("hvp takes the arguments of the function and then a vector", remedy="Pass both.")
         *primals, vector = args
         return self.transform.apply(primals, {}, _seeds(self._chosen(primals), vector))
 
@@ -189,7 +238,7 @@ def _cached(mode: Mode, f: Any, options: dict[str, Any]) -> Transform:
     """The transform of a function, the same object for the same function."""
     key = (mode, id(f), tuple(sorted(options.items())))
     if key not in _TRANSFORMS:
-        _TRANSFORMS[key] = Transform(f, mode, Options(**options))
+        _TRANSFORMS[key] = Transform(f, mode, Options.of(options))
         while len(_TRANSFORMS) > _MOST_TRANSFORMS:
             _TRANSFORMS.popitem(last=False)
     return _TRANSFORMS[key]
@@ -236,7 +285,7 @@ def _inline_jvp(t: Tracer, args: Sequence[Any], keywords: dict[str, Any]) -> Any
             if not isinstance(leaf, Known) and is_float(leaf)
         ]
 
-    return Transform(f, Tangent(), Options(**keywords)).inline(t, tuple(primals), {}, seeds)
+    return Transform(f, Tangent(), Options.of(keywords)).inline(t, tuple(primals), {}, seeds)
 
 
 def _inline_vjp(t: Tracer, args: Sequence[Any], keywords: dict[str, Any]) -> Any:
@@ -263,7 +312,7 @@ def stop_gradient(x: Any) -> Any:
 
 
 EXPANSIONS[stop_gradient] = lambda op, x: map_leaves(op.stop_gradient, x)
-for _static in (grad, value_and_grad, jit, jacfwd, jacrev, hessian, hvp):
+for _static in (grad, value_and_grad, jit, jacfwd, jacrev, hessian, hvp, vmap):
     setattr(_static, STATIC, True)
 jvp.__adcompile_inline__ = _inline_jvp  # type: ignore[attr-defined]
 vjp.__adcompile_inline__ = _inline_vjp  # type: ignore[attr-defined]

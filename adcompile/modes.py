@@ -63,6 +63,21 @@ class Primal:
 
 
 @dataclass(frozen=True)
+class Batched:
+    """A batch of calls (`adcompile.mapping`), compiled."""
+
+    in_axes: Any
+    out_axes: Any
+    name: str = "vmap"
+
+    def program(self, trace: Trace, results: Any, positions: Any) -> Program:
+        """The trace, simplified; it is the program of the batch already."""
+        header = (f"batched program of {trace.name}", f"in_axes: {self.in_axes}, out_axes: {self.out_axes}")
+        program = replace(simplify(trace), name=f"{trace.name}_vmap", header=header)
+        return Program(program, Rebuild(results.rebuild))
+
+
+@dataclass(frozen=True)
 class Gradient:
     """Reverse mode of a scalar function: grad and value_and_grad."""
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,10 +20,17 @@ class Structure:
     keys: tuple[Any, ...] = ()
     children: tuple[Structure, ...] = ()
 
-    @property
+    @functools.cached_property
     def count(self) -> int:
         """The number of leaves."""
         return 1 if self.kind is None else sum(c.count for c in self.children)
+
+    @functools.cached_property
+    def build(self) -> Callable[[Sequence[Any]], Any]:
+        """A function from leaves to the container, generated once: it runs at every call of a compiled program."""
+        space: dict[str, Any] = {"assemble": assemble}
+        exec(f"def build(leaves):\n    return {_expression(self, 0, space)}", space)
+        return space["build"]
 
 
 LEAF = Structure(None)
@@ -69,14 +77,27 @@ def flatten(obj: Any) -> tuple[list[Any], Structure]:
 
 def unflatten(structure: Structure, leaves: Sequence[Any]) -> Any:
     """The container of a structure with the given leaves."""
-    return _build(structure, iter(leaves))
+    return structure.build(leaves)
 
 
-def _build(structure: Structure, leaves: Any) -> Any:
-    kind = structure.kind
+def _expression(structure: Structure, first: int, space: dict[str, Any]) -> str:
+    """Python that makes a container of leaves from number ``first`` on; what it refers to goes into ``space``."""
+    kind, children = structure.kind, []
     if kind is None:
-        return next(leaves)
-    return assemble(kind, structure.keys, [_build(c, leaves) for c in structure.children])
+        return f"leaves[{first}]"
+    for child in structure.children:
+        children.append(_expression(child, first, space))
+        first += child.count
+    listed = "".join(f"{text}, " for text in children)
+    if kind is tuple:
+        return f"({listed})"
+    if kind is list:
+        return f"[{listed}]"
+    name = f"kind{len(space)}"
+    space[name] = (kind, structure.keys)
+    if kind is dict:
+        return "{" + "".join(f"{name}[1][{k}]: {text}, " for k, text in enumerate(children)) + "}"
+    return f"assemble(*{name}, ({listed}))"
 
 
 def assemble(kind: type, keys: Sequence[Any], children: Sequence[Any]) -> Any:

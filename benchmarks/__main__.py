@@ -11,10 +11,11 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import burgers, fresh, kernels, lecture, mlp, report
+from benchmarks import burgers, fresh, kernels, lecture, mlp, picture, report, start
 from benchmarks.harness import THREADS, Row
 
 WORKLOADS = {w.name: w for module in (lecture, mlp, fresh, burgers, kernels) for w in module.WORKLOADS}
@@ -24,6 +25,10 @@ MARK = "rows: "
 
 def main() -> int:
     options = _options()
+    if options.start:
+        _limit_cores()
+        print(start.measure(WORKLOADS[options.child], options.start))
+        return 0
     if options.child:
         _limit_cores()
         rows = WORKLOADS[options.child].run(options.repeat)
@@ -40,6 +45,8 @@ def main() -> int:
     if options.json:
         text = json.dumps(report.document(rows, about, options.repeat), indent=1)
         Path(options.json).write_text(text + "\n", encoding="utf-8")
+    if options.plot:
+        Path(options.plot).write_text(picture.draw(rows), encoding="utf-8")
     return 0
 
 
@@ -48,18 +55,26 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", default="", metavar="NAME", help=f"part of a name of: {', '.join(WORKLOADS)}")
     parser.add_argument("--json", metavar="FILE", help="write the rows, the machine and the versions to a file")
     parser.add_argument("--repeat", type=int, default=20, metavar="N", help="rounds (default 20)")
+    parser.add_argument("--plot", metavar="FILE", help="draw the gradients' times beside JAX's as an SVG picture")
     parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--start", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def _measure(name: str, repeat: int) -> list[Row]:
     """The rows of one workload, from a process with equal threads for everybody."""
     environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(THREADS))}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its bytecode
     command = [sys.executable, "-m", "benchmarks", "--child", name, "--repeat", str(repeat)]
     print(f"{name}: {WORKLOADS[name].title} …", file=sys.stderr, flush=True)
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    with tempfile.TemporaryDirectory() as empty:
+        caches = dict.fromkeys(start.CACHES[::2], empty)
+        done = subprocess.run(command, env={**environment, **caches}, stdout=subprocess.PIPE, text=True, check=True)
     line = next(line for line in done.stdout.splitlines() if line.startswith(MARK))
-    return [Row(**row) for row in json.loads(line.removeprefix(MARK))]
+    rows = [Row(**row) for row in json.loads(line.removeprefix(MARK))]
+    if name != "fresh":
+        start.add(rows, environment)
+    return rows
 
 
 def _limit_cores() -> None:

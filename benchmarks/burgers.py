@@ -47,9 +47,9 @@ def ours(backend: str, n: int, steps: int) -> Case:
     import adcompile
 
     v0, target, a, c = data(n)
-    adcompile.grad(lambda x: x * x, backend=backend, cache=False)(2.0)
-    gradient = adcompile.value_and_grad(solve, backend=backend, cache=False)
-    primal = adcompile.jit(solve, backend=backend, cache=False)
+    adcompile.grad(lambda x: x * x, backend=backend)(2.0)
+    gradient = adcompile.value_and_grad(solve, backend=backend)
+    primal = adcompile.jit(solve, backend=backend)
     return Case(lambda: gradient(v0, target, steps, a, c), lambda: primal(v0, target, steps, a, c))
 
 

@@ -41,7 +41,7 @@ class Competitor:
 
 @dataclass
 class Row:
-    """What one competitor took, in seconds; None where it was not measured."""
+    """What one competitor took, in seconds and bytes; None where it was not measured."""
 
     workload: str
     dtype: str
@@ -51,6 +51,9 @@ class Row:
     primal_median: float | None = None
     gradient_min: float | None = None
     gradient_median: float | None = None
+    cold_start: float | None = None
+    warm_start: float | None = None
+    memory: int | None = None
     note: str = ""
 
 

@@ -18,9 +18,9 @@ def function(x1, x2):
 def ours(backend: str) -> Case:
     import adcompile
 
-    adcompile.grad(lambda x: x * x, backend=backend, cache=False)(2.0)
-    gradient = adcompile.grad(function, (0, 1), backend=backend, cache=False)
-    primal = adcompile.jit(function, backend=backend, cache=False)
+    adcompile.grad(lambda x: x * x, backend=backend)(2.0)
+    gradient = adcompile.grad(function, (0, 1), backend=backend)
+    primal = adcompile.jit(function, backend=backend)
     return Case(lambda: gradient(*POINT), lambda: primal(*POINT))
 
 

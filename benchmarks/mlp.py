@@ -38,9 +38,9 @@ def ours(backend: str, *made: Any) -> Case:
     import adcompile
 
     params, x, y = data(*made)
-    adcompile.grad(lambda x: x * x, backend=backend, cache=False)(2.0)
-    gradient = adcompile.value_and_grad(loss, backend=backend, cache=False)
-    primal = adcompile.jit(loss, backend=backend, cache=False)
+    adcompile.grad(lambda x: x * x, backend=backend)(2.0)
+    gradient = adcompile.value_and_grad(loss, backend=backend)
+    primal = adcompile.jit(loss, backend=backend)
     return Case(lambda: gradient(params, x, y), lambda: primal(params, x, y))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import importlib.metadata
+import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -19,10 +20,12 @@ COLUMNS = (
     "workload",
     "competitor",
     "compile",
+    "cold / warm start",
     "primal min / median",
     "gradient min / median",
     "gradient / primal",
     "time / JAX time",
+    "memory",
     "note",
 )
 
@@ -72,7 +75,9 @@ def markdown(rows: Sequence[Row], about: Mapping[str, Any], repeat: int) -> str:
         f"Python {about['python']}; {versions}.",
         f"Source of adcompile {about['source']}; load before {about['load']}, after {about['load_after']}.",
         f"Minimum / median of {repeat} rounds, competitors in turn; compile is the first gradient call minus",
-        "a later one (for JAX: trace, lower and compile), without imports and without a disk cache.",
+        "a later one (for JAX: trace, lower and compile), without imports, the disk cache empty.",
+        "Starts are from the end of imports to the first gradient in a fresh process, the disk cache empty and filled;",
+        "memory is the peak of that process above what its imports took.",
         *(
             ["**The source changed during the measurement: rows are of different versions.**"]
             if about["changed"]
@@ -82,7 +87,32 @@ def markdown(rows: Sequence[Row], about: Mapping[str, Any], repeat: int) -> str:
         "| " + " | ".join(COLUMNS) + " |",
         "|" + " --- |" * len(COLUMNS),
     ]
-    return "\n".join([*head, *("| " + " | ".join(_cells(row, rows)) + " |" for row in rows)])
+    body = ["| " + " | ".join(_cells(row, rows)) + " |" for row in rows]
+    return "\n".join([*head, *body, "", *summary(rows)])
+
+
+def summary(rows: Sequence[Row]) -> list[str]:
+    """The geometric means over the kernels, and over all workloads that JAX takes part in, of the llvm backend."""
+    ours = [r for r in rows if r.competitor == "adcompile llvm" and r.gradient_min]
+    kernels = [r for r in ours if r.workload.startswith("kernel-")]
+    speedups = [(_jax(r, rows) or 0.0) / r.gradient_median for r in kernels if r.gradient_median and _jax(r, rows)]
+    ratios = [r.gradient_min / r.primal_min for r in kernels if r.gradient_min and r.primal_min]
+    compiles = [r.compile / other for r in ours if r.compile and (other := _jax(r, rows, "compile"))]
+    named = {
+        "gradient of the kernels, times as fast as JAX": speedups,
+        "gradient / primal of the kernels": ratios,
+        "compile time / JAX's": compiles,
+    }
+    return [
+        f"- {name}: geometric mean {geometric_mean(v):.2f} of {len(v)}, from {min(v):.2f} to {max(v):.2f}"
+        for name, v in named.items()
+        if v
+    ]
+
+
+def geometric_mean(values: Sequence[float]) -> float:
+    """The exponential of the mean logarithm."""
+    return math.exp(sum(map(math.log, values)) / len(values))
 
 
 def _cells(row: Row, rows: Sequence[Row]) -> list[str]:
@@ -90,21 +120,23 @@ def _cells(row: Row, rows: Sequence[Row]) -> list[str]:
         f"{row.workload} {row.dtype}" if row.dtype not in row.workload else row.workload,
         row.competitor,
         seconds(row.compile),
+        _pair(row.cold_start, row.warm_start),
         _pair(row.primal_min, row.primal_median),
         _pair(row.gradient_min, row.gradient_median),
         _ratio(row.gradient_min, row.primal_min),
         _ratio(row.gradient_median, _jax(row, rows)),
+        f"{row.memory / 2**20:.0f} MiB" if row.memory is not None else "–",
         row.note.replace("|", "\\|"),
     ]
 
 
-def _jax(row: Row, rows: Sequence[Row]) -> float | None:
+def _jax(row: Row, rows: Sequence[Row], field: str = "gradient_median") -> float | None:
     same = [r for r in rows if r.workload == row.workload and r.competitor.startswith("JAX")]
-    return same[0].gradient_median if same else None
+    return getattr(same[0], field) if same else None
 
 
-def _pair(minimum: float | None, median: float | None) -> str:
-    return "–" if minimum is None else f"{seconds(minimum)} / {seconds(median)}"
+def _pair(one: float | None, other: float | None) -> str:
+    return "–" if one is None else f"{seconds(one)} / {seconds(other)}"
 
 
 def _ratio(above: float | None, below: float | None) -> str:

@@ -800,6 +800,7 @@ def test_subclasses_of_numbers(backend):
     gradient = adcompile.grad(product, argnums=(0, 1), backend=backend)
     assert gradient(Metres(3.0), 2.0, Level.HIGH) == (4.0, 12.0)
     assert gradient(3.0, Metres(2.0), Level.LOW) == (2.0, 3.0)
+    assert adcompile.jit(lambda x, k: x // k, backend=backend)(7, Level.HIGH) == 3  # an IntEnum counts as an int
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -1,11 +1,14 @@
 """The benchmarks run and their report is well-formed; no time is asserted."""
 
 import json
+from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
-from benchmarks import harness, lecture, report
-from benchmarks.harness import Case, Competitor, Workload
+import adcompile
+from benchmarks import harness, kernels, lecture, picture, report
+from benchmarks.harness import Case, Competitor, Row, Workload
 
 SKIP = ("JAX jit", "PyTorch eager", "adcompile numba", "hand-written Numba")
 
@@ -63,3 +66,61 @@ def test_disagreement_is_an_error_before_timing():
 )
 def test_times_are_printed_with_their_unit(value, text):
     assert report.seconds(value) == text
+
+
+def small(*shapes):
+    rng = np.random.default_rng(7)
+    return tuple(rng.standard_normal(s) for s in shapes)
+
+
+KERNELS = {
+    "jacobi-1d": (*small(9), 2),
+    "jacobi": (*small((6, 5)), 3),
+    "heat": (*small((5, 4, 6)), 0.1, 2),
+    "gauss-seidel": (*small((6, 5), (6, 5)), 2),
+    "fdtd": (*small((5, 6), (5, 6), (5, 6)), 3),
+    "adi": (*small((6, 6)), -0.4, 1.8, 2),
+    "gemm": small((3, 4), (4, 5), (5, 2), (2, 3)),
+    "atax": small((5, 4), 4),
+    "covariance": small((6, 4)),
+    "lu": (small((5, 5))[0] + 6.0 * np.eye(5),),
+    "n-body": (*small((4, 2)), np.zeros((4, 2)), np.array([1.0, 0.5, 1.5, 0.7]), 0.1, 3),
+    "newton": (np.array([0.6, 1.7]),),
+}
+
+
+@pytest.mark.parametrize("name", kernels.FUNCTIONS)
+def test_kernels_against_cpython_and_differences(name):
+    function, args = kernels.FUNCTIONS[name], KERNELS[name]
+    value, gradient = adcompile.value_and_grad(function)(*args)
+    np.testing.assert_allclose(value, function(*args), rtol=1e-12)
+    (direction,) = small(args[0].shape)
+    step = 1e-5
+    ends = [function(args[0] + s * step * direction, *args[1:]) for s in (1.0, -1.0)]
+    np.testing.assert_allclose(np.sum(gradient * direction), (ends[0] - ends[1]) / (2 * step), rtol=1e-6, atol=1e-8)
+
+
+def test_the_picture_has_a_bar_for_each_row_beside_jax():
+    made = [
+        Row("one", "float64", "JAX jit", gradient_median=2.0),
+        Row("one", "float64", "adcompile llvm", gradient_median=0.5),
+        Row("two", "float64", "adcompile llvm", gradient_median=0.5),
+    ]
+    root = ElementTree.fromstring(picture.draw(made))
+    texts = [e.text for e in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert "one" in texts
+    assert "4" in texts
+    assert "two" not in texts
+
+
+def test_the_summary_is_of_geometric_means():
+    made = [
+        Row("kernel-a", "float64", "JAX jit", compile=1.0, gradient_median=8.0),
+        Row("kernel-a", "float64", "adcompile llvm", 0.5, 1.0, 1.0, 2.0, 1.0),
+        Row("kernel-b", "float64", "JAX jit", compile=1.0, gradient_median=2.0),
+        Row("kernel-b", "float64", "adcompile llvm", 2.0, 1.0, 1.0, 8.0, 1.0),
+    ]
+    lines = report.summary(made)
+    assert lines[0] == "- gradient of the kernels, times as fast as JAX: geometric mean 4.00 of 2, from 2.00 to 8.00"
+    assert lines[1] == "- gradient / primal of the kernels: geometric mean 4.00 of 2, from 2.00 to 8.00"
+    assert lines[2] == "- compile time / JAX's: geometric mean 1.00 of 2, from 0.50 to 2.00"

@@ -12,6 +12,7 @@ import adcompile
 from adcompile import errors
 
 BACKENDS = ("python", "llvm")
+ALL_BACKENDS = (*BACKENDS, "numba")
 X = np.ones(3)
 
 
@@ -231,6 +232,12 @@ async def coroutine(x):
 def test_generators(function):
     error = caught(errors.UnsupportedSyntax, function, 1.0)
     assert_says(error, "generators and coroutines are not supported", "Return an array or a tuple.")
+    assert error.loc.line == function.__code__.co_firstlineno
+
+
+def test_unsupported_dtype_names_the_argument():
+    with pytest.raises(errors.UnsupportedDtype, match="argument 'y': dtype complex128 is not supported"):
+        adcompile.grad(adds)(X, X + 1j)
 
 
 # -- MissingRule, UnsupportedDtype ------------------------------------------------------------------------------
@@ -994,6 +1001,44 @@ def test_remedies_of_missing_rules(function, remedy):
 
 def test_lambda_in_a_lambda():
     assert (lambda: adcompile.grad(lambda x: x * x)(2.0))() == 4.0
+
+
+@pytest.mark.parametrize("make", [adcompile.grad, adcompile.jit, adcompile.hvp, adcompile.hessian])
+def test_unknown_option(make):
+    with pytest.raises(errors.InvalidArgument, match="unknown option 'wrong'") as info:
+        make(total, wrong=1)
+    assert info.value.remedy == "Options: backend, fastmath, cache."
+
+
+def divides_by(x, n):
+    y = x * 2.0
+    return y * (7 // n)
+
+
+def reads_in_a_sum(x, i):
+    y = x + 1.0
+    return np.sum(y) + x[i]
+
+
+@pytest.mark.parametrize("backend", ALL_BACKENDS)
+@pytest.mark.parametrize(
+    ("function", "args", "kind", "text"),
+    [(reads_in_a_sum, (X, -9), IndexError, "x[i]"), (divides_by, (X, 0), ZeroDivisionError, "7 // n")],
+)
+def test_errors_of_python_have_a_place_on_every_backend(function, args, kind, text, backend):
+    with pytest.raises(kind) as info:
+        adcompile.jit(function, backend=backend)(*args)
+    assert type(info.value) is kind
+    line, _ = place_of(function, text)
+    assert f'File "{__file__}", line {line}, in {function.__name__}' in str(info.value)
+    assert kind is not IndexError or "index -9 is out of bounds" in str(info.value)
+
+
+@pytest.mark.parametrize("backend", ALL_BACKENDS)
+def test_shape_mismatch_names_the_sizes_and_the_line_on_every_backend(backend):
+    error = caught(errors.ShapeMismatch, adds, np.ones(3), np.ones(4), transform=adcompile.jit, backend=backend)
+    assert_points(error, adds, "x + y")
+    assert "3" in error.fact and "4" in error.fact
 
 
 def inner(x):

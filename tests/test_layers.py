@@ -27,7 +27,7 @@ LEVELS = (
     {"modes"},
     {"dispatch"},
     {"api"},
-    {"functions", "custom", "inspect", "symbolic", "testing"},
+    {"functions", "custom", "mapping", "inspect", "symbolic", "testing"},
     {"__init__"},
     {"__main__"},
 )

@@ -46,7 +46,6 @@ def spectrum(x):
 
 
 def test_what_is_not_there_yet_is_not_there():
-    assert not hasattr(adcompile, "vmap")
     assert not hasattr(adcompile, "checkpoint")
     with pytest.raises(adcompile.InvalidArgument):
         adcompile.grad(np.sin, backend="cuda")

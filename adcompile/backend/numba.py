@@ -6,6 +6,7 @@ Slower to compile than the LLVM backend, but what it makes can be called from th
 
 from __future__ import annotations
 
+import ast
 import math
 from collections.abc import Callable
 from typing import Any
@@ -20,24 +21,50 @@ from adcompile.ir import Array, Scalar, Trace, Type
 
 
 @register_jitable
-def check_same(a, b, message):
+def check_same(a, b, message, line):
     """Raise ValueError unless two sizes are equal."""
     if a != b:
-        raise ValueError("operands could not be broadcast together or do not fit: sizes differ")
+        raise ValueError(line, message, a, b)
 
 
 @register_jitable
-def check_index(i, n):
-    """Raise IndexError unless ``0 <= i < n``."""
-    if not 0 <= i < n:
-        raise IndexError("index is out of bounds")
+def check_index(i, n, line):
+    """Raise IndexError unless ``-n <= i < n``."""
+    if not -n <= i < n:
+        raise IndexError(line, i, n)
 
 
 @register_jitable
-def check_nonzero(n):
+def check_nonzero(n, line):
     """Raise ZeroDivisionError on zero."""
     if n == 0:
-        raise ZeroDivisionError("integer division or modulo by zero")
+        raise ZeroDivisionError(line)
+
+
+CHECKS = {"check_same": check_same, "check_index": check_index, "check_nonzero": check_nonzero}
+"""The checks of `adcompile.primitives.runtime`; each gets the line of its call, which njit code cannot find out."""
+_WORDS = {
+    ValueError: "{}: sizes {} and {}",
+    IndexError: "index {} is out of bounds for size {}",
+    ZeroDivisionError: "integer division or modulo by zero",
+}
+
+
+def _with_lines(tree: ast.Module) -> ast.Module:
+    """Give every check the line that it stands on."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in CHECKS:
+            node.args.append(ast.copy_location(ast.Constant(node.lineno), node))
+    return tree
+
+
+def _worded(error: Exception, written: Source) -> Exception:
+    """The exception of a failed check with its words and the user's line; any other one as it is."""
+    words = _WORDS.get(type(error))
+    if words is None or not error.args or not isinstance(error.args[0], int):
+        return error
+    line, *facts = error.args
+    return located(type(error)(words.format(*facts)), written, line)
 
 
 class _Special:
@@ -54,8 +81,9 @@ def compile(trace: Trace, *, fastmath: bool = False) -> Callable[..., tuple[Any,
     def run(*args: Any) -> tuple[Any, ...]:
         try:
             found = function(*args)
-        except ValueError as error:
-            raise located(error, written) from error
+        except tuple(_WORDS) as error:
+            found = _worded(error, written)
+            raise found from (None if found is error else error)
         return tuple(_exact(v, r.type) for v, r in zip(found, trace.results, strict=True))
 
     return run
@@ -77,15 +105,8 @@ def bare(trace: Trace, *, fastmath: bool = False) -> Callable[..., Any]:
 def dispatcher(trace: Trace, *, fastmath: bool = False) -> tuple[Callable[..., Any], Source]:
     """The jitted function of a loop-dialect trace, callable from other njit functions, and its source."""
     written = emit(trace)
-    space = {
-        "np": np,
-        "math": math,
-        "special": _Special,
-        "check_same": check_same,
-        "check_index": check_index,
-    }
-    space |= {"check_nonzero": check_nonzero}
-    exec(register(written), space)
+    space = {"np": np, "math": math, "special": _Special, **CHECKS}
+    exec(register(written, _with_lines), space)
     options = {"error_model": "numpy", "nogil": True, "fastmath": True if fastmath else {"contract"}}
     return numba.njit(**options)(space[written.name]), written
 

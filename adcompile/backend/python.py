@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import functools
 import hashlib
@@ -32,8 +33,9 @@ def compile(trace: Trace) -> Callable[..., tuple[Any, ...]]:
     def run(*args: Any) -> tuple[Any, ...]:
         try:
             return function(*args)
-        except ValueError as error:
-            raise located(error, written) from error
+        except (ValueError, IndexError, ArithmeticError) as error:
+            found = located(error, written, last_line(error, written))
+            raise found from (None if found is error else error)
 
     return run
 
@@ -45,23 +47,33 @@ def load(written: Source) -> Callable[..., Any]:
     return space[written.name]
 
 
-def register(written: Source) -> CodeType:
+def register(written: Source, rewrite: Callable[[ast.Module], ast.Module] = lambda tree: tree) -> CodeType:
     """Generated source as code under a file name of its own, visible to debuggers and tracebacks."""
     digest = hashlib.sha256(written.text.encode()).hexdigest()[:12]
     file = f"<adcompile {written.name} {digest}>"
     linecache.cache[file] = (len(written.text), None, written.text.splitlines(keepends=True), file)
-    return builtins.compile(written.text, file, "exec")
+    return builtins.compile(rewrite(ast.parse(written.text)), file, "exec")
 
 
-def located(error: ValueError, written: Source) -> Exception:
-    """A NumPy shape error with the user's line; any other error as it is."""
-    words = str(error)
-    if not any(w in words for w in ("shape", "size", "dimension", "broadcast")):
-        return error
-    place = None
-    trace = error.__traceback__
+def last_line(error: Exception, written: Source) -> int | None:
+    """The line of the generated program that an error comes from."""
+    line, trace = None, error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code.co_filename.startswith(f"<adcompile {written.name}"):
-            place = written.lines.get(trace.tb_lineno)
+            line = trace.tb_lineno
         trace = trace.tb_next
-    return ShapeMismatch(words, place)
+    return line
+
+
+def located(error: Exception, written: Source, line: int | None) -> Exception:
+    """An error of NumPy's or Python's with the user's line; an exception that the user raises stays as it is."""
+    words, place = str(error), written.lines.get(line or 0)
+    if line and written.text.splitlines()[line - 1].lstrip().startswith("raise "):
+        return error
+    if isinstance(error, ValueError) and any(w in words for w in _OF_SHAPES):
+        return ShapeMismatch(words, place)
+    return type(error)(f"{words}\n{place.show()}") if place else error
+
+
+_OF_SHAPES = ("shape", "size", "dimension", "broadcast")
+"""Words that NumPy's errors about shapes have and its others have not."""

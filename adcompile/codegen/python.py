@@ -26,7 +26,7 @@ IN_PLACE = ("store", "accumulate", "gemm")
 
 @dataclass(frozen=True)
 class Source:
-    """Generated text; ``lines`` maps each of its lines (from 1) to the user's."""
+    """Generated text; ``lines`` maps each line (from 1) to the place that an error there means."""
 
     name: str
     text: str
@@ -51,6 +51,9 @@ class _Writer:
 
     def __init__(self):
         self.lines: list[tuple[str, SourceLoc | None]] = []
+        self.errors: dict[int, SourceLoc] = {}
+        self.places: dict[Value, SourceLoc] = {}
+        self.place: SourceLoc | None = None
         self.names = Names()
         self.pending: dict[Value, _Text] = {}
         self.reads: dict[Value, set[Value]] = {}
@@ -64,20 +67,22 @@ class _Writer:
             self.write(0, f"# {line}")
         self.write(0, f"def {trace.name}({', '.join(params)}):")
         self.block(trace.block, 1, set(trace.params))
-        results = [self.read(r).text for r in trace.results]
-        self.give_back(results)
-        places = {k: loc for k, (_, loc) in enumerate(self.lines, 1) if loc}
+        self.give_back(trace.results)
+        places = {k: loc for k, (_, loc) in enumerate(self.lines, 1) if loc} | self.errors
         return Source(trace.name, "\n".join(self.with_places()) + "\n", places)
 
-    def give_back(self, results: Sequence[str]) -> None:
+    def give_back(self, results: Sequence[Atom]) -> None:
         """The return statement; a result a line where they do not fit on one."""
-        line = f"return {', '.join(results)}{',' if len(results) == 1 else ''}" if results else "return ()"
+        places = [self.places.get(r) if isinstance(r, Value) else None for r in results]
+        texts = [self.read(r).text for r in results]
+        line = f"return {', '.join(texts)}{',' if len(texts) == 1 else ''}" if texts else "return ()"
         if len(line) <= WIDTH:
+            self.place = next(filter(None, places), None)
             self.write(1, line)
             return
         self.write(1, "return (")
-        for result in results:
-            self.write(2, f"{result},")
+        for text, self.place in zip(texts, places, strict=True):
+            self.write(2, f"{text},")
         self.write(1, ")")
 
     def with_places(self) -> list[str]:
@@ -90,7 +95,11 @@ class _Writer:
         return texts
 
     def write(self, depth: int, text: str, loc: SourceLoc | None = None) -> None:
+        """Add a line with the place that it shows; an error in it means the first expression written into it."""
         self.lines.append(("    " * depth + text, loc))
+        if self.place is not None:
+            self.errors[len(self.lines)] = self.place
+        self.place = None
 
     # -- atoms ----------------------------------------------------------------------------------------------
 
@@ -98,6 +107,7 @@ class _Writer:
         if isinstance(atom, Const):
             return _constant(atom)
         if atom in self.pending:
+            self.place = self.place or self.places.get(atom)
             return self.pending.pop(atom)
         return _Text(self.names.of[atom], ATOMIC)
 
@@ -125,8 +135,10 @@ class _Writer:
     def block(self, block: Block, depth: int, live_out: set[Value]) -> None:
         counts = uses(block)
         last = _last_reads(block)
+        ended, ending = set(), _by_position(last, live_out)
         for position, eqn in enumerate(block.eqns):
-            dead = {v for v, k in last.items() if k <= position and v not in live_out} - self.held(eqn)
+            ended |= ending.get(position, set())
+            dead = ended - self.held(eqn)
             if eqn.regions:
                 self.flush(eqn, depth)
                 live = live_out | {v for v, k in last.items() if k > position}
@@ -157,6 +169,8 @@ class _Writer:
         text = self.expression(eqn)
         (out,) = eqn.outs if len(eqn.outs) == 1 else (None,)
         if out is not None and counts.get(out) == 1 and self.may_inline(block, position, text, loads):
+            place, self.place = self.place or (eqn.loc if _may_fail(eqn) else None), None
+            self.places.update({out: place} if place else {})
             self.pending[out], self.reads[out] = text, reads
             self.loading |= {out} if loads else set()
             return
@@ -254,7 +268,7 @@ class _Writer:
         needed = set(free_values(body)) | self.reads_of(eqn.args[:3])
         bounds = [self.read(a) for a in eqn.args[:3]]
         names = self.carry(body.params[1:], eqn.args[3:], depth, dead - needed)
-        index = self.names.give(body.params[0], dead - set(free_values(body)), body.params[0].name or "i")
+        index = self.names.give(body.params[0], dead - set(free_values(body)), _index_hint(body))
         self.write(depth, f"for {index} in range({_range_text(bounds)}):", eqn.loc)
         self.body(body, names, depth, live | set(free_values(body)))
         self.names.forget(body)
@@ -365,6 +379,10 @@ def _is_temporary(value: Value) -> bool:
     return not value.name or (value.name[0] == "v" and value.name[1:].isdigit())
 
 
+def _may_fail(eqn: Eqn) -> bool:
+    return _touches_memory(eqn) or eqn.op in ("div", "floordiv", "mod", "pow")
+
+
 def _touches_memory(eqn: Eqn) -> bool:
     return any(isinstance(a.type, Array) for a in eqn.args)
 
@@ -374,6 +392,22 @@ def _last_reads(block: Block) -> dict[Value, int]:
     last = {v: k for k, eqn in enumerate(block.eqns) for v in eqn_inputs(eqn)}
     last.update({r: len(block.eqns) for r in block.results if isinstance(r, Value)})
     return last
+
+
+def _index_hint(body: Block) -> str:
+    """The user's word for a loop's index; one that they throw away gets a name where the program reads it."""
+    index = body.params[0]
+    word = index.name or "i"
+    return "k" if not word.strip("_") and index in uses(body) else word
+
+
+def _by_position(last: dict[Value, int], live_out: set[Value]) -> dict[int, set[Value]]:
+    """The values whose last read stands at each position, and that nobody reads after the block."""
+    ending: dict[int, set[Value]] = {}
+    for value, position in last.items():
+        if value not in live_out:
+            ending.setdefault(position, set()).add(value)
+    return ending
 
 
 def _range_text(bounds: Sequence[_Text]) -> str:

@@ -17,7 +17,7 @@ from adcompile.frontend.expressions import is_sequence, made_list, require_own, 
 from adcompile.frontend.resolve import Scope, define, plain_function, unwrap
 from adcompile.frontend.tracer import MAX_DEPTH, Frame, Tracer
 from adcompile.frontend.values import Closure, Method, Range, Reference, has_dynamic, is_dynamic
-from adcompile.frontend.views import Frozen, Reshaped, Transposed
+from adcompile.frontend.views import Frozen, Reshaped, Transposed, in_c_order
 from adcompile.primitives import ATTRIBUTES, METHODS, VIEWS, Handle, find
 from adcompile.primitives.subscripts import resolve_subscript
 from adcompile.tree import flatten, map_leaves, unflatten
@@ -82,7 +82,7 @@ def _call_other(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping
         return _call_known(t, function, args, keywords)
     name = getattr(function, "__name__", type(function).__name__)
     module = getattr(function, "__module__", "") or ""
-    call_method = type(function).__dict__.get("__call__")
+    call_method = inspect.getattr_static(type(function), "__call__", None)
     if isinstance(call_method, types.FunctionType):
         return call_function(t, call_method, [_receiver(t, function), *args], keywords)
     raise MissingRule(
@@ -120,6 +120,8 @@ _MUTATORS = {"append", "extend", "insert", "pop", "remove", "clear", "update", "
 
 
 def _call_rule(t: Tracer, function: Any, rule: Any, args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
+    if isinstance(function, np.ufunc) and len(args) > function.nin:
+        args, keywords = args[: function.nin], {**keywords, "out": args[function.nin]}
     if keywords.get("out") is not None:
         return _call_into(t, function, args, keywords)
     plain = all(not is_dynamic(v) for v in (*flatten(list(args))[0], *flatten(dict(keywords))[0]))
@@ -146,6 +148,11 @@ def _add_at(t: Tracer, array: Any, key: Any, value: Any) -> None:
     key = tuple(map(t.read, key)) if isinstance(key, tuple) else t.read(key)
     spec, places = resolve_subscript(t.op, handle, key)
     t.write(array, t.op("accumulate", handle, t.read(value), *places, spec=tuple(spec)))
+
+
+def _subtract_at(t: Tracer, array: Any, key: Any, value: Any) -> None:
+    """``np.subtract.at``."""
+    _add_at(t, array, key, -t.op.handle(t.op.atom(t.read(value))))
 
 
 def _copyto(t: Tracer, target: Any, source: Any) -> None:
@@ -194,7 +201,7 @@ def shared(t: Tracer, function: Any, base: Any, result: Any) -> Any:
     if eqn is not None and eqn.args and eqn.args[0] is source.atom:
         if eqn.op == "transpose":
             return view(t, base, Transposed(eqn.attrs["perm"]))
-        if eqn.op == "reshape" and base.base is None:
+        if eqn.op == "reshape" and in_c_order(t, base):
             return view(t, base, Reshaped(tuple(map(t.op.handle, eqn.args[1:])), eqn.attrs["dims"]))
     return view(t, base, Frozen(result, source.atom))
 
@@ -331,6 +338,20 @@ def _list(t: Tracer, value: Any = ()) -> list:
     return made_list(t, static_items(t, value))
 
 
+def _sorted(t: Tracer, value: Any, *, key: Any = None, reverse: bool = False) -> Any:
+    items = static_items(t, value)
+    if key is not None or has_dynamic(items):
+        raise MissingRule("sorted() of values known only at run time", t.loc, "Use np.sort, or np.argsort.")
+    return made_list(t, sorted(items, reverse=reverse))
+
+
+def _reduce(t: Tracer, function: Any, iterable: Any, *initial: Any) -> Any:
+    items = [*initial, *static_items(t, iterable)]
+    if not items:
+        raise InvalidArgument("reduce() of empty iterable with no initial value", t.loc)
+    return functools.reduce(lambda total, item: call(t, function, [total, item], {}), items)
+
+
 def _reversed(t: Tracer, value: Any) -> Any:
     if isinstance(value, Range) and isinstance(value.step, int) and abs(value.step) == 1:
         return Range(value.stop - value.step, value.start - value.step, -value.step)
@@ -401,7 +422,10 @@ _SPECIAL: dict[Any, Any] = {
     map: _map,
     zip: _zip,
     enumerate: _enumerate,
+    sorted: _sorted,
+    functools.reduce: _reduce,
     np.add.at: _add_at,
+    np.subtract.at: _subtract_at,
     np.copyto: _copyto,
 }
 

@@ -309,7 +309,9 @@ def index_value(t: Tracer, node: ast.expr) -> Any:
 def get_item(t: Tracer, value: Any, key: Any) -> Any:
     """``value[key]``."""
     if isinstance(value, Handle):
-        raise InvalidArgument("a number cannot be indexed", t.loc)
+        if key != ():
+            raise InvalidArgument("a number cannot be indexed", t.loc)
+        return value
     if not isinstance(value, Reference):
         if is_dynamic(key):
             raise StaticValueRequired(
@@ -329,10 +331,6 @@ def get_item(t: Tracer, value: Any, key: Any) -> Any:
             return view(t, value, part)
         return t.op.handle(part.read(t.op, handle).atom)
     return t.wrap(t.op("index", handle, *args, spec=tuple(spec)))
-
-
-def _slice(t: Tracer, node: ast.Slice) -> Any:
-    return index_value(t, node)
 
 
 def _lambda(t: Tracer, node: ast.Lambda) -> Any:
@@ -475,7 +473,7 @@ EXPRESSIONS: dict[type[ast.expr], Callable[[Tracer, Any], Any]] = {
     ast.Call: _call,
     ast.Attribute: _attribute,
     ast.Subscript: _subscript,
-    ast.Slice: _slice,
+    ast.Slice: index_value,
     ast.Tuple: _tuple,
     ast.List: _list,
     ast.Dict: _dict,

@@ -11,7 +11,9 @@ import functools
 from dataclasses import dataclass, field
 from typing import Any
 
-from adcompile.frontend.values import PENDING, contains
+from adcompile.frontend.tracer import Tracer
+from adcompile.frontend.values import PENDING, Reference, contains, is_array
+from adcompile.tree import flatten, unflatten
 
 JUMPS = (ast.Break, ast.Continue, ast.Return)
 
@@ -40,6 +42,29 @@ def _jumps(node: ast.AST) -> bool:
     return False
 
 
+def _is_none(node: ast.expr | None) -> bool:
+    return node is None or (isinstance(node, ast.Constant) and node.value is None)
+
+
+def kept_value(value: Any) -> Any:
+    """What a ``return`` in a loop gives, while the rest of the loop is traced: see `kept`."""
+    return value
+
+
+kept_value.__adcompile_inline__ = lambda t, args, keywords: kept(t, args[0])  # type: ignore[attr-defined]
+
+
+def kept(t: Tracer, value: Any) -> Any:
+    """The value with arrays that die with the call as they are now: nobody can write them after the ``return``.
+
+    Arrays that others see, and parts of one array, stay the objects that they are.
+    """
+    leaves, structure = flatten(value)
+    roots = [leaf.root for leaf in leaves if isinstance(leaf, Reference)]
+    mine = {root for root in roots if roots.count(root) == 1 and t.dies_with_call(root)}
+    return unflatten(structure, [t.wrap(t.read(x)) if is_array(x) and x.root in mine else x for x in leaves])
+
+
 @dataclass
 class _Loop:
     """One loop being rewritten; the flags get names that no program can spell."""
@@ -50,6 +75,18 @@ class _Loop:
     returned: str
     value: str
     used: set[str] = field(default_factory=set)
+
+    @functools.cached_property
+    def returns_nothing(self) -> bool:
+        """Whether every ``return`` in the loop is a bare one."""
+        stack: list[ast.AST] = [*self.node.body]
+        while stack:
+            node = stack.pop()
+            if isinstance(node, ast.Return) and not _is_none(node.value):
+                return False
+            if not isinstance(node, ast.Lambda | ast.FunctionDef):
+                stack.extend(ast.iter_child_nodes(node))
+        return True
 
     def rewritten(self) -> list[ast.stmt]:
         body = self.block(self.node.body)
@@ -62,8 +99,10 @@ class _Loop:
         before = [self.set(self.leave, False)] if loop.leave else []
         after: list[ast.stmt] = []
         if self.returned in self.used:
-            before += [self.set(self.returned, False), self.set(self.value, PENDING)]
-            after.append(self.when(self.load(self.returned), [self.place(ast.Return(self.load(self.value)))]))
+            before.append(self.set(self.returned, False))
+            before += [self.set(self.value, PENDING)] if self.value in self.used else []
+            value = self.load(self.value) if self.value in self.used else None
+            after.append(self.when(self.load(self.returned), [self.place(ast.Return(value))]))
         if self.node.orelse:
             after.append(self.when(self.no(self.leave), self.node.orelse) if loop.leave else ast.Pass())
         return [*before, loop, *after] if not self.node.orelse or loop.leave else [*before, loop, *self.node.orelse]
@@ -88,9 +127,13 @@ class _Loop:
         if isinstance(node, ast.Continue):
             return [self.set(self.skip, True)]
         if isinstance(node, ast.Return):
-            value = node.value if node.value is not None else self.place(ast.Constant(None))
-            target = self.place(ast.Assign([self.store(self.value)], value), node)
-            return [target, self.set(self.returned, True), self.set(self.leave, True)]
+            flags = [self.set(self.returned, True), self.set(self.leave, True)]
+            if self.returns_nothing:
+                return flags
+            keep: Any = ast.Constant(kept_value)  # type: ignore[arg-type]
+            kept = self.place(ast.Call(keep, [node.value or ast.Constant(None)], []), node)
+            ast.fix_missing_locations(kept)
+            return [self.place(ast.Assign([self.store(self.value)], kept), node), *flags]
         if isinstance(node, ast.If):
             branch = ast.If(node.test, self.block(node.body), self.block(node.orelse))
             return [ast.copy_location(branch, node)]

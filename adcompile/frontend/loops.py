@@ -7,27 +7,28 @@ found by tracing it again until nothing new changes and the types stand still.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
-from adcompile.errors import AdcompileError, InvalidArgument, StaticValueRequired, UnsupportedAlias
+from adcompile.errors import AdcompileError, InvalidArgument, StaticValueRequired, UnsupportedAlias, UnsupportedSyntax
 from adcompile.frontend.iteration import iteration
 from adcompile.frontend.merging import (
-    MAYBE_ALIAS,
     Fresh,
     Outcome,
     as_atom,
     choose,
     common_type,
     explore,
+    mark,
+    owner,
     placeholder,
     plain,
     same,
     type_in,
 )
 from adcompile.frontend.tracer import Region, Tracer
-from adcompile.frontend.values import PENDING, Range, Reference, Undefined, assigned_names, is_dynamic
+from adcompile.frontend.values import PENDING, Range, Reference, Undefined, assigned_names, is_dynamic, read_names
 from adcompile.ir import Array, Atom, Block, Type, Value
 from adcompile.ir.types import INDEX
 from adcompile.primitives import Handle
@@ -59,7 +60,7 @@ class Pass:
     index: Value | None
     params: tuple[Value, ...]
     outcome: Outcome
-    entered: list[Reference]
+    entered: dict[Place, Reference]
     looked_at: set[Reference]
     condition: Block | None = None
 
@@ -84,7 +85,9 @@ def rolled_for(t: Tracer, node: ast.For, source: Any) -> None:
         execute_loop_body(t, node.body)
 
     if leave is None:
-        _roll(t, node.body, body, [t.op.atom(x) for x in (start, stop, step)], hint, None)
+        runs = all(isinstance(x, int) for x in (start, stop, step)) and len(range(start, stop, step)) > 0
+        later = read_names([s for rest in t.frame.rest for s in rest or []]) if runs else set()
+        _roll(t, node.body, body, [t.op.atom(x) for x in (start, stop, step)], hint, None, later=later)
         return
     place = f" {hint} {node.lineno}_{node.col_offset}"
     t.frame.locals[place] = t.op.handle(t.op.atom(start))
@@ -127,10 +130,13 @@ def _roll(
     hint: str,
     test: Callable[[], Handle] | None,
     more: Sequence[str] = (),
+    later: Set[str] = frozenset(),
 ) -> None:
+    """Emit a loop; ``later`` holds the names that are read after it although only it sets them, as it runs for sure."""
     carried = _first_guess(t, statements, more)
     for _ in range(MAX_PASSES):
         found = _trace_pass(t, carried, body, indexed=bounds is not None, hint=hint, test=test)
+        _start_unset(t, later, found.outcome)
         grown = _grow(t, carried, found.outcome)
         if grown is None and _emit_loop(t, carried, found, bounds):
             return
@@ -178,7 +184,7 @@ def _trace_pass(
     params = _params(t, carried)
     condition = _trace_condition(t, carried, test) if test is not None else None
     saved = dict(t.frame.locals)
-    entered: list[Reference] = []
+    entered: dict[Place, Reference] = {}
     starts = _starts(t, carried)
     looked_at: set[Reference] = set()
     earlier, t.looked_at = t.looked_at, set()
@@ -187,7 +193,7 @@ def _trace_pass(
         for k, init in enumerate(starts):
             if isinstance(init.type, Array) and k not in carried.resized:
                 t.op.builder.shapes[params[k]] = init
-        entered.extend(_enter(t, carried, params))
+        entered.update(_enter(t, carried, params))
         body(t.op.handle(index) if index is not None else None)  # type: ignore[arg-type]
         looked_at.update(t.looked_at)
 
@@ -203,14 +209,15 @@ def _array_name(reference: Reference) -> str:
     return atom.name if isinstance(atom, Value) else ""
 
 
-def _enter(t: Tracer, carried: Carried, params: Sequence[Value]) -> list[Reference]:
+def _enter(t: Tracer, carried: Carried, params: Sequence[Value]) -> dict[Place, Reference]:
     """Let carried names and array objects stand for the loop's parameters; the array objects of the names."""
     count = len(carried.names)
-    entered = []
+    entered = {}
     for place, param in zip(carried.names, params[:count], strict=True):
         value = t.wrap(t.op.handle(param))
         _put(t, place, value)
-        entered += [value] if isinstance(value, Reference) else []
+        if isinstance(value, Reference):
+            entered[place] = value
     for reference, param in zip(carried.arrays, params[count:], strict=True):
         t.write(reference, t.op.handle(param))
     return entered
@@ -235,6 +242,8 @@ def _grow(t: Tracer, carried: Carried, outcome: Outcome) -> Carried | None:
         _settle_pending(t, name, value, outcome)
         if name not in t.frame.locals or isinstance(t.frame.locals[name], Undefined):
             continue
+        if isinstance(value, Undefined):
+            raise UnsupportedSyntax(f"{name!r} {value.reason}", t.loc, "Set it before.")
         (before, structure), (after, other) = flatten(t.frame.locals[name]), flatten(value)
         if structure != other:
             raise StaticValueRequired(
@@ -248,6 +257,22 @@ def _grow(t: Tracer, carried: Carried, outcome: Outcome) -> Carried | None:
         arrays[reference] = common_type(t, before_type, version.type, "an array")
     grown = (names, arrays) != (carried.names, carried.arrays)
     return Carried(names, arrays, carried.resized) if grown else None
+
+
+def _start_unset(t: Tracer, later: Set[str], outcome: Outcome) -> None:
+    """Give names that only the loop sets a start that nobody will see, to carry them out of it.
+
+    The body was traced without it, and so sets them before it reads them, on every path; arrays that others may see are
+    left out.
+    """
+    for name in sorted(later & outcome.names.keys()):
+        if not isinstance(t.frame.locals.get(name, PENDING), Undefined):
+            continue
+        leaves, structure = flatten(outcome.names[name])
+        inside = [isinstance(x, Fresh) and x.root.born >= outcome.region.serial for x in leaves]
+        if all(own or isinstance(x, Handle | int | float) for own, x in zip(inside, leaves, strict=True)):
+            types = [type_in(t, outcome.region.op, plain(leaf, outcome), name) for leaf in leaves]
+            t.frame.locals[name] = unflatten(structure, [t.wrap(placeholder(t.op, type)) for type in types])
 
 
 def _settle_pending(t: Tracer, name: str, value: Any, outcome: Outcome) -> None:
@@ -315,13 +340,13 @@ def _emit_loop(t: Tracer, carried: Carried, found: Pass, bounds: list[Atom] | No
 def _refuse_aliases(t: Tracer, carried: Carried, found: Pass) -> None:
     """Arrays that a loop hands on under its names are values of their own: no two may be one array that is written."""
     before = [leaf.root for leaf in (_leaf(t, p) for p in carried.names) if isinstance(leaf, Reference)]
-    after = [flatten(found.outcome.names[n])[0][k] for n, k in carried.names if n in found.outcome.names]
-    roots = [leaf.root for leaf in after if isinstance(leaf, Fresh | Reference)]
+    roots = list(_owners(carried, found.outcome).values())
+    maybe = {other for root in roots for other, _ in root.maybe}
     params = found.params[len(carried.names) :]
     written = {r for r, p in zip(carried.arrays, params, strict=True) if found.outcome.arrays[r].atom is not p}
-    met = bool(written & {*before, *roots})
-    if any(reference.written for reference in found.entered):
-        older = any(root.born < found.block.serial for root in roots)
+    met = bool(written & {*before, *roots, *maybe})
+    if any(reference.written for reference in found.entered.values()):
+        older = any(root.born < found.block.serial for root in (*roots, *maybe)) or any(r.frozen for r in roots)
         twice = len(set(before)) < len(before) or len(set(roots)) < len(roots)
         met = met or older or twice or bool(found.looked_at & set(before))
     if met:
@@ -330,21 +355,53 @@ def _refuse_aliases(t: Tracer, carried: Carried, found: Pass) -> None:
         )
 
 
+def _owners(carried: Carried, outcome: Outcome) -> dict[Place, Reference]:
+    """The array object that each carried name stands for at the end of an iteration."""
+    found = {(n, k): owner(flatten(outcome.names[n])[0][k]) for n, k in carried.names if n in outcome.names}
+    return {place: root for place, root in found.items() if root is not None}
+
+
+def _origins(t: Tracer, carried: Carried, found: Pass) -> dict[Place, dict[Reference, bool]]:
+    """The array objects that each carried name may stand for after the loop, and whether they are that name's alone.
+
+    After no iteration it is the one it stood for before; after some, what an iteration gave it, which may be what
+    another name stood for before (``u, v = v, u``), and so on.
+    """
+    inside = _owners(carried, found.outcome)
+    before = {place: _leaf(t, place) for place in inside}
+    before = {place: leaf for place, leaf in before.items() if isinstance(leaf, Reference)}
+    starts = [leaf.root for leaf in before.values()]
+    alone = {leaf.root: t.holders_are(leaf, 1) and starts.count(leaf.root) == 1 for leaf in before.values()}
+    place_of = {param: place for place, param in found.entered.items()}
+    given = list(inside.values())
+    origins = {}
+    for place in inside:
+        reached, last = [place], place
+        while inside[last] in place_of and place_of[inside[last]] not in reached:
+            last = place_of[inside[last]]
+            reached.append(last)
+        distinct = all(given.count(inside[p]) == 1 for p in reached)
+        fresh = [inside[p] for p in reached if inside[p] not in place_of]
+        origins[place] = {before[p].root: distinct and alone[before[p].root] for p in reached if p in before}
+        origins[place] |= {root: distinct and root.born >= found.block.serial for root in fresh}
+    return origins
+
+
 def _leave(t: Tracer, carried: Carried, found: Pass, outs: Sequence[Value]) -> None:
     """Bind what the loop left behind."""
     outcome = found.outcome
     count = len(carried.names)
+    origins = _origins(t, carried, found)
     for reference, out, param in zip(carried.arrays, outs[count:], found.params[count:], strict=True):
         if outcome.arrays[reference].atom is not param:
             t.write(reference, t.op.handle(out))
     for place, out in zip(carried.names, outs[:count], strict=True):
         before = _leaf(t, place)
-        if isinstance(before, Reference) and any(r.written for r in found.entered):
+        if isinstance(before, Reference) and any(r.written for r in found.entered.values()):
             before.root.stale, before.root.written = WRITTEN, True
         value = t.wrap(t.op.handle(out))
-        if isinstance(before, Reference) and isinstance(value, Reference) and t.holders(before) > 1:
-            # the loop may not have run: then the name still stands for the array that others see
-            value.frozen = before.root.frozen = MAYBE_ALIAS
+        for root, moved in origins.get(place, {}).items():
+            mark(value, root, found.block, shared=not moved, moved=moved)
         _put(t, place, value)
         t.name_after(value, place[0].split()[0])
     carried_names = {name for name, _ in carried.names}

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from adcompile.errors import InvalidArgument, StaticValueRequired, UnsupportedSyntax
+from adcompile.errors import InvalidArgument, StaticValueRequired, UnsupportedAlias, UnsupportedSyntax
 from adcompile.frontend.tracer import Region, Tracer
-from adcompile.frontend.values import PENDING, Reference, Undefined, is_dynamic
+from adcompile.frontend.values import PENDING, Reference, Undefined, held_by, is_dynamic
 from adcompile.ir import ANY, Array, Atom, Eqn, Scalar, Type, Value
 from adcompile.ir.types import join
 from adcompile.primitives import Emitter, Handle
@@ -52,7 +52,7 @@ def common_type(t: Tracer, a: Type, b: Type, what: str) -> Type:
 def as_atom(t: Tracer, op: Emitter, value: Any, type: Type | None, what: str) -> Atom:
     """The atom of a number or array handle, converted to a type."""
     if isinstance(value, Undefined):
-        raise UnsupportedSyntax(f"{what} is set on one path only", t.loc, "Set it before.")
+        raise UnsupportedSyntax(f"{what} {value.reason}", t.loc, "Set it before.")
     if not isinstance(value, Handle) and not isinstance(value, bool | int | float):
         raise StaticValueRequired(f"{what} would depend on a run-time condition", t.loc, "Use numbers or arrays.")
     handle = op.handle(op.atom(value))
@@ -95,7 +95,7 @@ def explore(t: Tracer, run: Callable[[], Any]) -> Outcome:
         names = {k: v for k, v in t.frame.locals.items() if k not in saved or saved[k] is not v}
         arrays = {r: t.read(r) for r in region.writes}
         value = frozen_leaves(t, value, region)
-        names = {k: frozen_leaves(t, v, region) for k, v in names.items()}
+        names = {k: _frozen_name(t, k, v, region) for k, v in names.items()}
     t.frame.locals.clear()
     t.frame.locals.update(saved)
     return Outcome(region, names, arrays, value)
@@ -117,6 +117,16 @@ def frozen_leaves(t: Tracer, value: Any, region: Region) -> Any:
     return unflatten(structure, [_freeze(t, leaf, region) for leaf in leaves])
 
 
+def _frozen_name(t: Tracer, name: str, value: Any, region: Region) -> Any:
+    """The same for what a name stands for; what may not be read any more is only refused where it is read."""
+    try:
+        return frozen_leaves(t, value, region)
+    except UnsupportedAlias:
+        if not name.isidentifier():
+            raise
+        return Undefined(name, "may stand for an array that was written since")
+
+
 def _freeze(t: Tracer, leaf: Any, region: Region) -> Any:
     if isinstance(leaf, Reference) and (leaf.base is not None or leaf.born >= region.serial):
         return Fresh(t.read(leaf), leaf.root)
@@ -128,20 +138,62 @@ def plain(leaf: Any, outcome: Outcome) -> Any:
     if isinstance(leaf, Fresh):
         return leaf.handle
     if isinstance(leaf, Reference):
-        found = outcome.arrays.get(leaf, leaf.version)
-        return leaf if found is None else outcome.region.op.handle(found.atom)
+        return outcome.region.op.handle(_version_in(leaf, outcome).atom)
     return leaf
+
+
+def _version_in(reference: Reference, outcome: Outcome) -> Handle:
+    """The version of an older array, or of a view of one, at the end of a region."""
+    if reference.base is not None:
+        return reference.subscript.read(outcome.region.op, _version_in(reference.base, outcome))
+    return outcome.arrays.get(reference, reference.version)  # type: ignore[return-value]
+
+
+def owner(leaf: Any) -> Reference | None:
+    """The array object whose elements a leaf of an outcome has."""
+    return leaf.root if isinstance(leaf, Fresh | Reference) else None
+
+
+def mark(value: Reference, root: Reference, region: Region, *, shared: bool, moved: bool = False) -> None:
+    """Note on an array that a region hands out what else it may be, ``root`` being the array object it was inside.
+
+    An array from before the region that others see, one that another result is too, or one that was in doubt inside,
+    must not be written; it can be read as long as no array that it may be has been written since. With ``moved`` all
+    names of an older array move on to what the region hands out, where only one is that array: then a write is missed
+    by nobody.
+    """
+    older = root.born < region.serial
+    if shared or root.frozen or (older and not moved):
+        value.frozen = MAYBE_ALIAS
+    candidates = [root] if older else [other for other, _ in root.maybe if other.born < region.serial]
+    value.maybe += tuple((r.root, r.version.atom) for r in candidates if r.version is not None)
 
 
 class Merge:
     """Collects pairs of values of two branches and gives the results of one ``if``."""
 
-    def __init__(self, t: Tracer, then: Outcome, other: Outcome):
+    def __init__(self, t: Tracer, then: Outcome, other: Outcome, ending: bool):
         self.t, self.sides = t, (then, other)
         self.pairs: list[tuple[Atom, Atom, Type]] = []
+        self.owners: list[tuple[Reference | None, ...]] = []
+        names = {*then.names, *other.names} & t.frame.locals.keys()
+        held = [leaf.root for n in names for leaf in held_by(t.frame.locals[n]) if isinstance(leaf, Reference)]
+        self.moved = {root for root in held if t.holders_are(root, held.count(root))}
+        if ending:
+            given = [owner(leaf) for outcome in self.sides for leaf in flatten(outcome.value)[0]]
+            self.moved |= {root for root in given if root is not None and t.dies_with_call(root)}
+
+    def add_version(self, reference: Reference) -> Callable[[Sequence[Value]], Any]:
+        """Note the two versions of an array that a side has written."""
+        before = reference.version
+        versions = [side.region.op.handle(side.arrays.get(reference, before).atom) for side in self.sides]  # type: ignore[union-attr]
+        return self._pair(versions[0], versions[1], "an array", (None, None))
 
     def add(self, a: Any, b: Any, what: str) -> Callable[[Sequence[Value]], Any]:
         """Note a pair of traced values; the result is a function from the ``if``'s results to the merged value."""
+        unset = next((x for x in (a, b) if isinstance(x, Undefined) and x is not PENDING), None)
+        if unset is not None:
+            return lambda outs: Undefined(what, unset.reason)
         (ones, structure), (twos, other) = flatten(a), flatten(b)
         if a is PENDING or b is PENDING:
             structure = other = other if a is PENDING else structure
@@ -154,34 +206,36 @@ class Merge:
 
     def _leaf(self, a: Any, b: Any, what: str) -> Callable[[Sequence[Value]], Any]:
         if same(a, b):
+            self.moved.discard(owner(a))  # type: ignore[arg-type]
             return lambda outs: a
-        if a is PENDING or b is PENDING:
-            a, b = (self._placeholder(b, 1), b) if a is PENDING else (a, self._placeholder(a, 0))
-        if isinstance(a, Undefined) or isinstance(b, Undefined):
+        unset = [x for x in (a, b) if isinstance(x, Undefined)]
+        if len(unset) == 2 or any(x is not PENDING for x in unset):
             return lambda outs: Undefined(what, "is set on one path only")
-        shared = [leaf for leaf in (a, b) if isinstance(leaf, Reference)]
-        if len(shared) == 1 and self.t.frame.locals.get(what) is shared[0] and self.t.holders(shared[0]) == 1:
-            shared = []  # the name it is bound to moves on to the merged array, and nobody else can see it
-        for leaf in shared:
-            leaf.root.frozen = MAYBE_ALIAS
-        one, two = plain(a, self.sides[0]), plain(b, self.sides[1])
+        if unset:
+            a, b = (self._placeholder(b, 1), b) if a is PENDING else (a, self._placeholder(a, 0))
+        return self._pair(plain(a, self.sides[0]), plain(b, self.sides[1]), what, tuple(map(owner, (a, b))))
+
+    def _pair(self, one: Any, two: Any, what: str, owners: tuple) -> Callable[[Sequence[Value]], Any]:
         ops = [side.region.op for side in self.sides]
         type = common_type(self.t, type_in(self.t, ops[0], one, what), type_in(self.t, ops[1], two, what), what)
         place = len(self.pairs)
         atoms = [as_atom(self.t, o, v, type, what) for o, v in zip(ops, (one, two), strict=True)]
         self.pairs.append((atoms[0], atoms[1], type))
-        return lambda outs: self._merged(outs[place], shared)
+        self.owners.append(owners)
+        return lambda outs: self._merged(outs[place], place)
 
     def _placeholder(self, given: Any, side: int) -> Any:
         """Something of the type of the value that the other side returns."""
         value = plain(given, self.sides[side])
         return placeholder(self.sides[1 - side].region.op, self.sides[side].region.op.atom(value).type)
 
-    def _merged(self, out: Value, shared: Sequence[Reference]) -> Any:
-        """The result of the branch; one that may be an older array must not be written."""
+    def _merged(self, out: Value, place: int) -> Any:
+        """The result of the branch; one that may be an older array, or that of another result, must not be written."""
         value = self.t.wrap(self.t.op.handle(out))
-        if shared and isinstance(value, Reference):
-            value.frozen = MAYBE_ALIAS
+        for side, owners in zip(self.sides, zip(*self.owners, strict=True), strict=True):
+            root = owners[place]
+            if root is not None and isinstance(value, Reference):
+                mark(value, root, side.region, shared=owners.count(root) > 1, moved=root in self.moved)
         return value
 
     def close(self, condition: Handle) -> tuple[Value, ...]:
@@ -242,9 +296,9 @@ def choose(t: Tracer, condition: Handle, then: Callable[[], Any], other: Callabl
     return merge(t, condition, *outcomes)
 
 
-def merge(t: Tracer, condition: Handle, then: Outcome, other: Outcome) -> Any:
-    """Bring two outcomes together in the current region."""
-    joint = Merge(t, then, other)
+def merge(t: Tracer, condition: Handle, then: Outcome, other: Outcome, *, ending: bool = False) -> Any:
+    """Bring two outcomes together in the current region; with ``ending`` the function returns their merged value."""
+    joint = Merge(t, then, other, ending)
     value = joint.add(then.value, other.value, "the result")
     names = {}
     for name in dict.fromkeys((*then.names, *other.names)):
@@ -253,9 +307,7 @@ def merge(t: Tracer, condition: Handle, then: Outcome, other: Outcome) -> Any:
         names[name] = joint.add(then.names.get(name, before), other.names.get(name, before), name)
     arrays = {}
     for reference in dict.fromkeys((*then.arrays, *other.arrays)):
-        before = reference.version
-        versions = [side.region.op.handle(side.arrays.get(reference, before).atom) for side in (then, other)]  # type: ignore[union-attr]
-        arrays[reference] = joint.add(Fresh(versions[0], reference), Fresh(versions[1], reference), "an array")
+        arrays[reference] = joint.add_version(reference)
     outs = joint.close(condition)
     for reference, made in arrays.items():
         t.write(reference, t.read(_thaw(t, made(outs))))

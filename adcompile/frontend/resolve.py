@@ -58,8 +58,11 @@ def define(code: types.CodeType) -> Definition:
         tree = ast.parse("".join(lines))
     found: list[Any] = [n for n in ast.walk(tree) if _is_definition(n, code)]
     if len(found) > 1:
-        found = [n for n in found if _argument_names(n) == code.co_varnames[: len(_argument_names(n))]]
-    found = found if len(found) < 2 else [n for n in found if _same_place(n, code)] or found
+        found = [
+            n for n in found if _argument_names(n) == code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        ]
+    if len(found) > 1:
+        found = _innermost([n for n in found if _same_place(n, code)]) or found
     if not found:
         raise SourceUnavailable(f"the source of {code.co_name!r} in {file} has changed", remedy="Reload the module.")
     if len(found) > 1 and len({ast.dump(n) for n in found}) > 1:
@@ -91,15 +94,16 @@ def _parse_block(text: str, first_line: int) -> ast.AST:
 
 def _is_definition(node: ast.AST, code: types.CodeType) -> bool:
     if isinstance(node, ast.Lambda):
-        return code.co_name == "<lambda>" and node.lineno == _lambda_line(node, code)
-    if isinstance(node, ast.FunctionDef) and node.name == code.co_name:
+        return code.co_name == "<lambda>" and node.lineno == code.co_firstlineno
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == code.co_name:
         first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
         return code.co_firstlineno in (first, node.lineno)
     return False
 
 
-def _lambda_line(node: ast.Lambda, code: types.CodeType) -> int:
-    return code.co_firstlineno
+def _innermost(nodes: list[Any]) -> list[Any]:
+    """The nodes that have no other of them inside."""
+    return [n for n in nodes if not any(inner is not n and inner in nodes for inner in ast.walk(n))]
 
 
 def _argument_names(node: Any) -> tuple[str, ...]:
@@ -216,11 +220,21 @@ class Scope:
         raise KeyError(name)
 
 
+def _place_of(code: types.CodeType) -> SourceLoc | None:
+    """The place of a function's definition, where its source is to be had."""
+    try:
+        found = define(code)
+    except SourceUnavailable:
+        return None
+    return found.locate(found.node)
+
+
 def plain_function(value: Any, loc: SourceLoc | None) -> types.FunctionType:
     """The function of a callable, or a located refusal of what has no Python source."""
     value = unwrap(value)
     if isinstance(value, types.FunctionType):
         if value.__code__.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
+            loc = loc or _place_of(value.__code__)
             raise UnsupportedSyntax("generators and coroutines are not supported", loc, "Return an array or a tuple.")
         return value
     raise SourceUnavailable(f"{value!r} has no Python source", loc, "Call a Python function or a supported one.")

@@ -262,7 +262,7 @@ def _if_returning(t: Tracer, node: ast.If, condition: Handle) -> Return:
         return run
 
     outcomes = [replace(explore(t, way(body)), names={}) for body in (node.body, node.orelse)]
-    return Return(merge(t, condition, *outcomes))
+    return Return(merge(t, condition, *outcomes, ending=True))
 
 
 def _to_the_end(t: Tracer, body: list[ast.stmt], following: list[list[ast.stmt] | None]) -> Any:

@@ -13,7 +13,7 @@ from adcompile.frontend.calls import call
 from adcompile.frontend.resolve import Dependency, _Same
 from adcompile.frontend.tracer import Capture, Tracer, type_of
 from adcompile.frontend.values import ListValue, Reference, is_dynamic
-from adcompile.ir import Array, Atom, Const, Trace, Value, free_values, is_float
+from adcompile.ir import Array, Atom, Const, Trace, Type, Value, free_values, is_float
 from adcompile.ir.core import Block, substitute
 from adcompile.primitives import Handle
 from adcompile.source import SourceLoc
@@ -194,19 +194,30 @@ class Inner:
     loc: SourceLoc | None
 
 
-def trace_inner(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping[str, Any]) -> Inner:
-    """Trace ``function`` on values of the program around it, as a trace of its own."""
+def trace_inner(
+    t: Tracer,
+    function: Any,
+    args: Sequence[Any],
+    keywords: Mapping[str, Any],
+    inside: Callable[[int, Type], Type] = lambda k, type: type,
+) -> Inner:
+    """Trace ``function`` on values of the program around it, as a trace of its own.
+
+    ``inside`` gives the type of a leaf's parameter, where that is another than the argument's.
+    """
     leaves, structure = flatten((tuple(args), dict(sorted(keywords.items()))))
     leaves = [t.read(leaf) for leaf in leaves]
     dynamic = [k for k, leaf in enumerate(leaves) if is_dynamic(leaf) or isinstance(leaf, float)]
     atoms = [t.op.atom(leaves[k]) for k in dynamic]
-    params = [Value(a.type, a.name if isinstance(a, Value) else "") for a in atoms]
+    params = [
+        Value(inside(k, a.type), a.name if isinstance(a, Value) else "") for k, a in zip(dynamic, atoms, strict=True)
+    ]
     loc = t.loc
     with t.region() as region:
-        inside = list(leaves)
+        given = list(leaves)
         for k, param in zip(dynamic, params, strict=True):
-            inside[k] = t.wrap(t.op.handle(param))
-        inner_args, inner_keywords = unflatten(structure, inside)
+            given[k] = t.wrap(t.op.handle(param))
+        inner_args, inner_keywords = unflatten(structure, given)
         value = call(t, function, inner_args, inner_keywords)
         results, outs = collect(t, value)
         block = region.op.builder.block(params, outs)

@@ -17,7 +17,7 @@ import numpy as np
 
 from adcompile.errors import AdcompileError, InvalidArgument, UnsupportedAlias, UnsupportedDtype, UnsupportedSyntax
 from adcompile.frontend.resolve import Definition, Dependency, Scope, fingerprint
-from adcompile.frontend.values import Closure, Reference, Undefined
+from adcompile.frontend.values import Closure, Reference, Undefined, held_by
 from adcompile.ir import ANY, NOT_ONE, Array, Atom, Value
 from adcompile.ir.builder import Builder
 from adcompile.ir.types import DTYPES, Dim, Scalar, Type
@@ -26,6 +26,9 @@ from adcompile.source import SourceLoc
 from adcompile.tree import flatten, map_leaves, unflatten
 
 MAX_DEPTH = 50
+OUTSIDE = -1
+"""Where arrays are born that the program around the traced function sees."""
+MAYBE_WRITTEN = "which array this is was decided at run time, and one that it may be was written since"
 
 
 @dataclass(eq=False)
@@ -139,6 +142,8 @@ class Tracer:
     def _version(self, reference: Reference) -> Handle:
         if reference.stale:
             raise UnsupportedAlias(reference.stale, self.loc, "Copy the array first (a.copy()).")
+        if any(other.version is None or other.version.atom is not atom for other, atom in reference.maybe):
+            raise UnsupportedAlias(MAYBE_WRITTEN, self.loc, "Copy the array first (a.copy()).")
         if reference.base is None:
             assert reference.version is not None
             self.looked_at.add(reference)
@@ -149,7 +154,8 @@ class Tracer:
         """Let an array object have a new version; a view writes into its base."""
         if reference.stale or reference.frozen:
             raise UnsupportedAlias(reference.stale or reference.frozen, self.loc, "Copy the array first (a.copy()).")
-        reference.written = True
+        for array in (reference, *(other for other, _ in reference.maybe)):
+            array.written = True
         if reference.base is not None:
             self.write(reference.base, reference.subscript.write(self.op, self.read(reference.base), version))
             return
@@ -162,13 +168,23 @@ class Tracer:
             if region.serial > reference.born and reference not in region.writes:
                 region.writes[reference] = reference.version
 
-    def holders(self, reference: Reference) -> int:
-        """How many names in sight stand for an array object or a view of it."""
-        frames = {id(frame): frame for frame in self.frames}
-        for frame in list(frames.values()):
+    def holders_are(self, reference: Reference, count: int) -> bool:
+        """Whether so many names are all there is that stands for an array object or a view of it."""
+        return reference.root.born != OUTSIDE and self.holders(reference) == count
+
+    def dies_with_call(self, reference: Reference) -> bool:
+        """Whether no name outside the innermost call stands for an array object or a view of it."""
+        return len(self.frames) == 1 or (
+            reference.root.born != OUTSIDE and self.holders(reference, self.frames[:-1]) == 0
+        )
+
+    def holders(self, reference: Reference, frames: Sequence[Frame] | None = None) -> int:
+        """How many names in some frames, those in sight by default, stand for an array object or a view of it."""
+        around = {id(frame): frame for frame in (self.frames if frames is None else frames)}
+        for frame in list(around.values()):
             closures = [v for v in frame.locals.values() if isinstance(v, Closure)]
-            frames.update({id(c.frame): c.frame for c in closures})
-        leaves = [leaf for frame in frames.values() for value in frame.locals.values() for leaf in flatten(value)[0]]
+            around.update({id(c.frame): c.frame for c in closures})
+        leaves = [leaf for frame in around.values() for value in frame.locals.values() for leaf in held_by(value)]
         return sum(isinstance(leaf, Reference) and leaf.root is reference.root for leaf in leaves)
 
     # -- values from outside ----------------------------------------------------------------------------------
@@ -200,7 +216,7 @@ class Tracer:
             capture = Capture(Value(type_of(array), name), get, label)
             handle = self.root.handle(capture.value)
             self.captures[id(array)] = capture
-            self.captured[id(array)] = Reference(handle, 0) if handle.rank else handle
+            self.captured[id(array)] = Reference(handle, OUTSIDE) if handle.rank else handle
             self.held.append(array)
         else:
             first = self.captures[id(array)]
@@ -274,7 +290,8 @@ def type_of(value: Any) -> Type:
             return Array(name, dims_of(value.shape))
         return Scalar(name)
     if isinstance(value, bool | int | float):
-        return Scalar({bool: "bool", int: "int64"}.get(type(value), "float64"), weak=True)
+        python = next(kind for kind in (bool, int, float) if isinstance(value, kind))
+        return Scalar({bool: "bool", int: "int64", float: "float64"}[python], weak=True)
     raise UnsupportedDtype(f"a {type(value).__name__} is not supported", remedy="Pass numbers or NumPy arrays.")
 
 

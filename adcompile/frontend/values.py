@@ -8,7 +8,9 @@ known while tracing.
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from adcompile.errors import StaticValueRequired
@@ -20,14 +22,18 @@ from adcompile.tree import Structure, flatten, unflatten
 
 
 class Reference:
-    """An array object: its current version, or for a view its base and subscript."""
+    """An array object: its current version, or for a view its base and subscript.
 
-    __slots__ = ("base", "born", "frozen", "stale", "subscript", "version", "written")
+    ``maybe`` holds older arrays that this one may be, decided at run time, each with its version when that was decided.
+    """
+
+    __slots__ = ("base", "born", "frozen", "maybe", "stale", "subscript", "version", "written")
 
     def __init__(self, version: Handle | None, born: int, base: Reference | None = None, subscript: Any = None):
         self.version, self.born, self.base, self.subscript = version, born, base, subscript
         self.stale: str = ""
         self.frozen: str = ""
+        self.maybe: tuple[tuple[Reference, Any], ...] = ()
         self.written = False
 
     @property
@@ -108,6 +114,19 @@ def has_dynamic(value: Any) -> bool:
     return any(is_dynamic(leaf) for leaf in flatten(value)[0])
 
 
+def held_by(value: Any) -> Iterator[Any]:
+    """The leaves of a value, those that a bound method, a partial call, default values or an iterator hold included."""
+    for leaf in flatten(value)[0]:
+        if isinstance(leaf, functools.partial):
+            yield from held_by((leaf.func, leaf.args, leaf.keywords))
+        elif isinstance(leaf, Closure):
+            yield from held_by((leaf.defaults, leaf.keyword_defaults))
+        elif hasattr(type(leaf), "__adcompile_leaf__") and is_dataclass(leaf):
+            yield from held_by([getattr(leaf, f.name) for f in fields(leaf)])
+        else:
+            yield leaf
+
+
 def is_array(value: Any) -> bool:
     """Whether a value is an array."""
     return isinstance(value, Reference) or (isinstance(value, Handle) and isinstance(value.type, Array))
@@ -151,6 +170,12 @@ def assigned_names(nodes: list[ast.stmt]) -> set[str]:
         if not isinstance(node, ast.Lambda | ast.ListComp | ast.GeneratorExp | ast.DictComp):
             stack.extend(ast.iter_child_nodes(node))
     return found
+
+
+def read_names(nodes: list[ast.stmt]) -> set[str]:
+    """The names that some statements read, nested functions included."""
+    found = [n for node in nodes for n in ast.walk(node)]
+    return {n.id for n in found if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Store)}
 
 
 def contains(nodes: list[ast.stmt], kinds: tuple[type[ast.AST], ...]) -> bool:

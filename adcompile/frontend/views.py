@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from adcompile.errors import UnsupportedAlias
-from adcompile.primitives import Emitter, Handle
+from adcompile.ir import Array
+from adcompile.primitives import PRIMITIVES, Emitter, Handle
+from adcompile.primitives.indexing import FULL
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,29 @@ class Reshaped:
     def write(self, op: Emitter, base: Handle, part: Handle) -> Handle:
         """The elements back in the shape of the base."""
         return op.reshape_to(part, op.shape(base), base.type)
+
+
+def in_c_order(t: Any, array: Any) -> bool:
+    """Whether an array's elements lie one after the other, row by row, so that any reshape of it is a view."""
+    if array.base is None:
+        return _in_c_order(t.op.builder, array.version.atom)
+    if not isinstance(array.subscript, Part):
+        return False
+    spec, rank = array.subscript.spec, len(array.subscript.spec)
+    is_row = any(spec == (("int",),) * k + (FULL,) * (rank - k) for k in range(rank))
+    return is_row and in_c_order(t, array.base)
+
+
+def _in_c_order(builder: Any, atom: Any) -> bool:
+    """NumPy's functions of one element at a time give arrays in the order of their operands."""
+    eqn = builder.definition(atom)
+    if eqn is None or not isinstance(atom.type, Array):
+        return True
+    if eqn.op in ("store", "accumulate"):
+        return _in_c_order(builder, eqn.args[0])
+    if PRIMITIVES[eqn.op].elementwise if eqn.op in PRIMITIVES else False:
+        return all(_in_c_order(builder, a) for a in eqn.args)
+    return eqn.op != "transpose"
 
 
 @dataclass(frozen=True)

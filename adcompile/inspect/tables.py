@@ -16,7 +16,7 @@ from adcompile.inspect.sheet import Sheet
 from adcompile.inspect.subject import Subject
 from adcompile.inspect.table import Table
 from adcompile.ir import Atom, Block, Eqn, Trace, Value, is_float
-from adcompile.modes import Gradient, HessianVector, Jacobian, Primal, Pullback, Tangent
+from adcompile.modes import Batched, Gradient, HessianVector, Jacobian, Primal, Pullback, Tangent
 from adcompile.transform.derivatives import gradient_trace
 from adcompile.transform.forward import forward, read
 from adcompile.transform.reverse import Step, accumulate, backward, sweep
@@ -212,6 +212,7 @@ def _jacobian_table(subject: Subject) -> Table:
 
 _TABLES: dict[type, Callable[[Subject], Table]] = {
     Primal: _primal_table,
+    Batched: _primal_table,
     Tangent: _forward_table,
     Gradient: _reverse_table,
     Pullback: _reverse_table,

@@ -99,14 +99,17 @@ class Builder:
         return None
 
     def remembered(self, question: Any, work_out: Callable[[], Any]) -> Any:
-        """The answer to a question about shapes, asked once in this block and those around it."""
-        builder: Builder | None = self
-        while builder is not None:
-            if question in builder.answers:
-                return builder.answers[question]
+        """The answer to a question about what this block defines, worked out once."""
+        if question not in self.answers:
+            self.answers[question] = work_out()
+        return self.answers[question]
+
+    def home(self, value: Value) -> Builder:
+        """The block, this one or one around it, that defines a value."""
+        builder: Builder = self
+        while value not in builder.definitions and builder.parent is not None:
             builder = builder.parent
-        answer = self.answers[question] = work_out()
-        return answer
+        return builder
 
     def canonical(self, atom: Atom) -> Atom:
         """The size that stands for all sizes that were checked to be equal to ``atom``."""

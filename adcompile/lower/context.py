@@ -100,11 +100,12 @@ class Context:
     @contextmanager
     def inside(self, builder: Builder) -> Iterator[Builder]:
         """Emit into a region."""
-        saved = self.op.builder, self.memo, self.indices.known
+        saved = self.op.builder, self.memo
         builder.loc = self.op.builder.loc
-        self.op.builder, self.memo, self.indices.known = builder, {}, dict(self.indices.known)
-        yield builder
-        self.op.builder, self.memo, self.indices.known = saved
+        self.op.builder, self.memo = builder, {}
+        with self.indices.region():
+            yield builder
+        self.op.builder, self.memo = saved
 
     @contextmanager
     def renamed(self, buffers: Mapping[Value, Handle]) -> Iterator[None]:

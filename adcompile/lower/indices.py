@@ -6,9 +6,10 @@ their bounds and ``minimum`` / ``maximum`` / ``%`` by their operands, until only
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from adcompile.errors import ShapeMismatch
@@ -19,6 +20,7 @@ Index = int | Handle
 """A size or a position: known, or an index scalar of the emitted program."""
 
 _FUEL = 12
+_CHOICES = ("minimum", "maximum", "mod", "floordiv")
 
 
 def is_one(size: Index) -> bool:
@@ -54,6 +56,7 @@ class Indices:
         self.depths: dict[Value, int] = {}
         self.facts: list[Affine] = []
         self.known: dict[Value, Affine] = {}
+        self.proofs: dict[Hashable, float] = {}
 
     # -- what is known ----------------------------------------------------------------------------------------
 
@@ -66,9 +69,20 @@ class Indices:
             low, high = (first, last) if stride > 0 else (last, first)
             self.bounds[index], self.depths[index] = (low, high), len(self.facts)
             self.facts.append(high.plus(low, -1))
+            self.proofs.clear()
         yield
         if stride:
             self.facts.pop()
+            self.proofs.clear()
+
+    @contextmanager
+    def region(self) -> Iterator[None]:
+        """Inside, sizes may be found equal that are not known to be so afterwards."""
+        saved, self.known = self.known, dict(self.known)
+        yield
+        if self.known != saved:
+            self.proofs.clear()
+        self.known = saved
 
     def _end(self, start: Index, stop: Index) -> Affine:
         """The form of ``stop``; below ``maximum(n, 0)`` from 0 means below n."""
@@ -115,8 +129,16 @@ class Indices:
         return self._prove(form, _FUEL)
 
     def _prove(self, form: Affine, fuel: int) -> bool:
+        """A proof with so much fuel, remembered while the facts are the same: found, or failed with how much."""
         if not form.terms or fuel == 0:
             return not form.terms and form.constant >= 0
+        key = (form.constant, frozenset(form.terms.items()))
+        failed = self.proofs.get(key, 0)
+        if failed < fuel:
+            failed = self.proofs[key] = inf if self._search(form, fuel) else fuel
+        return failed == inf
+
+    def _search(self, form: Affine, fuel: int) -> bool:
         for atom, factor in sorted(form.terms.items(), key=lambda term: self._rank(*term)):
             cases = self._cases(atom, factor > 0, fuel - 1)
             if cases is not None:
@@ -124,7 +146,24 @@ class Indices:
                 return any(all(self._prove(rest.plus(b, factor), fuel - 1) for b in case) for case in cases)
         if form.constant >= 0 and all(f > 0 and self._is_size(a) for a, f in form.terms.items()):
             return True
-        return any(self._prove(form.plus(fact, -1), fuel // 2) for fact in self.facts)
+        return any(self._prove(form.plus(fact, -1), fuel // 2) for fact in self.facts if self._helps(fact, form))
+
+    def _helps(self, fact: Affine, form: Affine) -> bool:
+        """Whether a fact may be part of a proof: what a form lacks must come from facts that lack it too.
+
+        A sum of facts with no term of the sign that the form has there is no more than its constant: of no use.
+        """
+        if any(self._replaced(atom) for atom in fact.terms):
+            return True
+        lacking = [atom for atom, factor in form.terms.items() if factor < 0]
+        if lacking:
+            return fact.terms.get(lacking[0], 0) < 0
+        return any(fact.terms.get(atom, 0) > 0 for atom in form.terms)
+
+    def _replaced(self, atom: Value) -> bool:
+        """Whether a proof replaces an atom by others."""
+        eqn = self._definition(atom)
+        return atom in self.bounds or (eqn is not None and eqn.op in _CHOICES)
 
     def _rank(self, atom: Value, factor: int) -> int:
         """Loop indices first, the innermost before those that its bounds depend on; then exact replacements."""
@@ -140,7 +179,7 @@ class Indices:
             low, high = self.bounds[atom]
             return [(low,)] if below else [(high,)]
         eqn = self._definition(atom)
-        if eqn is None or eqn.op not in ("minimum", "maximum", "mod", "floordiv"):
+        if eqn is None or eqn.op not in _CHOICES:
             return None
         a, b = map(self.form, eqn.args)
         if eqn.op in ("minimum", "maximum"):
@@ -224,7 +263,7 @@ class Indices:
         known, size = self._static(position), self._static(n)
         if known is not None and size is not None:
             raise ShapeMismatch(f"index {i} is out of bounds for size {size}", self.context.op.builder.loc)
-        self.context.op.check_index(position, n)
+        self.context.op.check_index(i, n)
         return position
 
     def check_same(self, a: Index, b: Index, message: str) -> None:
@@ -237,6 +276,7 @@ class Indices:
             atom = next(iter(form.terms), None)
             if atom is not None and form == Affine(0, {atom: 1}) and atom not in other.terms:
                 self.known[atom] = other
+                self.proofs.clear()
                 return
 
 

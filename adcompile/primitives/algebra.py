@@ -402,9 +402,12 @@ class Emitter:
         return self("index", x, 0, spec=spec)
 
     def swap_last(self, x: Handle) -> Handle:
-        """Transpose the last two dimensions."""
-        rank = x.rank
-        return self("transpose", x, perm=(*range(rank - 2), rank - 1, rank - 2))
+        """Transpose the last two dimensions; of what is transposed like that already, take it as it was."""
+        perm = (*range(x.rank - 2), x.rank - 1, x.rank - 2)
+        eqn = self.builder.definition(x.atom)
+        if eqn is not None and eqn.op == "transpose" and eqn.attrs["perm"] == perm:
+            return Handle(self, eqn.args[0])
+        return self("transpose", x, perm=perm)
 
     def reshape_to(self, x: Any, sizes: Sequence[Any], like: Type) -> Handle:
         """The elements of ``x`` in the shape of a type whose sizes are given."""

@@ -14,6 +14,7 @@ import numpy as np
 from adcompile.errors import ShapeMismatch
 from adcompile.ir import ANY, NOT_ONE, Array, Const, Type
 from adcompile.ir.types import INDEX, shaped
+from adcompile.primitives import batching
 from adcompile.primitives.registry import Primitive, define
 from adcompile.primitives.scalar import broadcast_dims
 
@@ -31,6 +32,7 @@ define(
         "check_same",
         infer=lambda types, attrs: (),
         python=lambda texts, eqn: f"check_same({texts[0]}, {texts[1]}, {eqn.attrs['message']!r})",
+        batch=batching.ragged,
         differentiable=False,
         effect=True,
     )
@@ -42,6 +44,7 @@ define(
         "check_true",
         infer=lambda types, attrs: (),
         python=lambda texts, eqn: f"check_true({texts[0]}, {eqn.attrs['error']}, {eqn.attrs['message']!r})",
+        batch=batching.check_true,
         differentiable=False,
         effect=True,
         doc="raise a built-in exception (its name) with a message unless the condition holds",
@@ -76,8 +79,9 @@ define(
         vjp=lambda op, cts, outs, args, attrs, wanted: (
             op.sum(cts[0], axis=tuple(range(cts[0].rank)), keepdims=False),
         ),
+        batch=batching.full,
         pure=False,
-        doc="an array of the given sizes, every element the first argument",
+        doc="an array of the given sizes, every element the first argument; room: nobody reads what was not stored",
     )
 )
 
@@ -109,6 +113,7 @@ define(
         infer=lambda types, attrs: (Array("int64", attrs.get("dims") or (ANY,)),),
         shape=lambda op, args, attrs: (arange_count(op, *args),),
         python=_arange_text,
+        batch=batching.ragged,
         differentiable=False,
         doc="integers from start to before stop by step, int64",
     )
@@ -134,6 +139,7 @@ define(
         ),
         linear=(0,),
         vjp=lambda op, cts, outs, args, attrs, wanted: (op.transpose(cts[0], perm=_inverse(attrs["perm"])),),
+        batch=batching.transpose,
         doc="dimensions in the order perm",
     )
 )
@@ -145,6 +151,7 @@ define(
         python=lambda texts, eqn: f"{texts[0]}.reshape({tuple_text(texts[1:]) if len(texts) != 1 else '()'})",
         linear=(0,),
         vjp=lambda op, cts, outs, args, attrs, wanted: (op.reshape_to(cts[0], op.shape(args[0]), args[0].type),),
+        batch=batching.reshape,
         doc="the same elements in C order; sizes are arguments (no -1: the expansion computes it)",
     )
 )
@@ -156,6 +163,7 @@ define(
         python=lambda texts, eqn: f"np.broadcast_to({texts[0]}, {tuple_text(texts[1:])})",
         linear=(0,),
         vjp=lambda op, cts, outs, args, attrs, wanted: (op.match(cts[0], args[0].type, args[0]),),
+        batch=batching.broadcast_to,
     )
 )
 
@@ -211,6 +219,7 @@ define(
         python=lambda texts, eqn: f"np.sum({texts[0]}{axis_text(eqn.attrs, eqn.args[0].type.rank)})",
         linear=(0,),
         vjp=lambda op, cts, outs, args, attrs, wanted: (spread(op, cts[0], args[0], attrs),),
+        batch=batching.along("sum"),
         doc="axis: a tuple of non-negative ints, sorted; keepdims: bool",
     )
 )
@@ -255,9 +264,25 @@ def _lead_size(op: Any, a: Any, b: Any, back: int) -> Any:
     return 1
 
 
+def _outer(op, x, y):
+    """``x[i] * y[j]``, of what may have an int dtype beside a float."""
+    return op.unsqueeze(x, (1,)) * y
+
+
+_VECTOR_VJP = {
+    (1, 1): (lambda op, ct, a, b: ct * b, lambda op, ct, a, b: ct * a),
+    (2, 1): (lambda op, ct, a, b: _outer(op, ct, b), lambda op, ct, a, b: op.swap_last(a) @ ct),
+    (1, 2): (lambda op, ct, a, b: b @ ct, lambda op, ct, a, b: _outer(op, a, ct)),
+}
+"""The cotangents of both factors where one is a vector, by their ranks."""
+
+
 def _matmul_vjp(op, cts, outs, args, attrs, wanted):
     a, b = args
     ct = cts[0]
+    if (a.rank, b.rank) in _VECTOR_VJP:
+        found = _VECTOR_VJP[a.rank, b.rank]
+        return tuple(bar(op, ct, a, b) if want else None for bar, want in zip(found, wanted, strict=True))
     rows = op.unsqueeze(a, (0,)) if a.rank == 1 else a
     columns = op.unsqueeze(b, (1,)) if b.rank == 1 else b
     full = ct
@@ -283,6 +308,7 @@ define(
         infix=("@", 13),
         linear=(0, 1),
         vjp=_matmul_vjp,
+        batch=batching.matmul,
         doc="np.matmul for ranks 1, 2 and stacks",
     )
 )

@@ -13,6 +13,7 @@ import numpy as np
 from adcompile.errors import ShapeMismatch
 from adcompile.ir import ANY, NOT_ONE, Array, Const, Type
 from adcompile.ir.types import join_dim
+from adcompile.primitives import batching
 from adcompile.primitives.array import axis_word
 from adcompile.primitives.registry import Primitive, define
 
@@ -38,6 +39,7 @@ define(
         vjp=lambda op, cts, outs, args, attrs, wanted: tuple(
             op.index(cts[0], i, spec=(("int",),)) if want else None for i, want in enumerate(wanted)
         ),
+        batch=batching.vector,
         doc="scalars of one dtype as a rank-1 array",
     )
 )
@@ -120,6 +122,7 @@ define(
             ),
         ),
         vjp=_concatenate_vjp,
+        batch=batching.concatenate,
         doc="arrays of one dtype and rank, joined along axis",
     )
 )
@@ -135,6 +138,7 @@ define(
         python=lambda texts, eqn: f"np.roll({', '.join(texts)}{axis_word(eqn.attrs['axis'], eqn.args[0].type.rank)})",
         linear=(0,),
         vjp=lambda op, cts, outs, args, attrs, wanted: (op.roll(cts[0], -args[1], **attrs),),
+        batch=batching.roll,
         doc="out[i] = a[(i - shift) mod n] along one static axis; the shift is an integer argument",
     )
 )

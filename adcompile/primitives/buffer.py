@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from adcompile.ir import ANY, Array
+from adcompile.primitives import batching
 from adcompile.primitives.array import tuple_text
 from adcompile.primitives.indexing import FULL
 from adcompile.primitives.registry import Primitive, define
@@ -16,6 +17,7 @@ define(
             f"np.empty({tuple_text(texts)}, dtype=np.{'bool_' if eqn.attrs['dtype'] == 'bool' else eqn.attrs['dtype']})"
         ),
         differentiable=False,
+        batch=batching.ragged,
         pure=False,
         doc="a new buffer, its elements undefined",
     )
@@ -28,6 +30,7 @@ define(
         python="{0}.copy()",
         linear=(0,),
         vjp=lambda op, cts, outs, args, attrs, wanted: (cts[0],),
+        batch=batching.same("copy"),
         pure=False,
         doc="a new buffer with the same elements",
     )
@@ -61,7 +64,7 @@ define(
         python="check_index({0}, {1})",
         differentiable=False,
         effect=True,
-        doc="raise IndexError unless 0 <= i < n",
+        doc="raise IndexError unless -n <= i < n",
     )
 )
 define(
@@ -83,6 +86,7 @@ define(
         vjp=lambda op, cts, outs, args, attrs, wanted: (
             op("index", cts[0], op.size(args[0], 0), spec=(UP_TO, *(FULL,) * (args[0].rank - 1))),
         ),
+        batch=batching.grow,
         pure=False,
         doc="an array of at least the given length that begins with the argument: itself, or one over twice as long",
     )
@@ -95,6 +99,7 @@ define(
         python="{0}",
         linear=(0,),
         vjp=lambda op, cts, outs, args, attrs, wanted: (cts[0],),
+        batch=batching.same("identity"),
         pure=False,
         doc="the same value under a name of its own, for transforms; `simplify` removes it",
     )

@@ -19,54 +19,10 @@ from typing import Any
 
 from adcompile.ir import ANY, Atom, Const, Type
 from adcompile.ir.types import shaped
+from adcompile.primitives import batched_indexing
 from adcompile.primitives.registry import Primitive, define
 from adcompile.primitives.scalar import broadcast_dims, broadcast_shape
-
-Spec = tuple[tuple, ...]
-FULL = ("slice", False, False, 1)
-
-
-def split(spec: Spec, args: Sequence[Any]) -> list[tuple[tuple, tuple]]:
-    """Pair every entry of ``spec`` with the arguments it consumes."""
-    pairs, rest = [], list(args)
-    for entry in spec:
-        count = {"int": 1, "array": 1, "new": 0}.get(entry[0], sum(entry[1:3]) if entry[0] == "slice" else 0)
-        pairs.append((entry, tuple(rest[:count])))
-        rest = rest[count:]
-    return pairs
-
-
-def subscript_text(spec: Spec, texts: Sequence[str]) -> str:
-    """``1:-1, i, None``: the subscript as Python writes it."""
-    words = []
-    for entry, args in split(spec, texts):
-        if entry[0] == "slice":
-            given = list(args)
-            start = given.pop(0) if entry[1] else ""
-            stop = given.pop(0) if entry[2] else ""
-            words.append(f"{start}:{stop}" + (f":{entry[3]}" if entry[3] != 1 else ""))
-        else:
-            words.append("None" if entry[0] == "new" else args[0])
-    while len(words) > 1 and words[-1] == ":":
-        words.pop()
-    return ", ".join(words)
-
-
-def advanced_position(spec: Spec) -> int | None:
-    """Where the broadcast dimensions of array subscripts go among the kept ones; None without array subscripts."""
-    kinds = [e[0] for e in spec]
-    if "array" not in kinds:
-        return None
-    advanced = [i for i, k in enumerate(kinds) if k in ("int", "array")]
-    contiguous = advanced[-1] - advanced[0] + 1 == len(advanced)
-    return sum(k in ("slice", "new") for k in kinds[: advanced[0]]) if contiguous else 0
-
-
-def _assemble(spec: Spec, kept: list, advanced: list) -> tuple:
-    position = advanced_position(spec)
-    if position is None:
-        return tuple(kept)
-    return (*kept[:position], *advanced, *kept[position:])
+from adcompile.primitives.specs import FULL, Spec, advanced_position, assembled, split, subscript_text, undone
 
 
 def _infer_index(types: tuple[Type, ...], attrs: Mapping[str, Any]) -> tuple[Type, ...]:
@@ -81,7 +37,7 @@ def _infer_index(types: tuple[Type, ...], attrs: Mapping[str, Any]) -> tuple[Typ
         elif entry[0] == "array":
             arrays.append(args[0])
         axis += 1
-    return (shaped(array.dtype, _assemble(spec, kept, list(broadcast_dims(tuple(arrays))) if arrays else [])),)
+    return (shaped(array.dtype, assembled(spec, kept, list(broadcast_dims(tuple(arrays))) if arrays else [])),)
 
 
 def slice_bounds(op: Any, size: Any, entry: tuple, args: Sequence[Any]) -> tuple[Any, Any]:
@@ -147,11 +103,20 @@ def index_shape(op: Any, args: Sequence[Any], attrs: Mapping[str, Any]) -> tuple
         elif entry[0] == "array":
             arrays.append(given[0])
         axis += 1
-    return _assemble(spec, kept, list(broadcast_shape(op, tuple(arrays), {})) if arrays else [])
+    return assembled(spec, kept, list(broadcast_shape(op, tuple(arrays), {})) if arrays else [])
 
 
 def _same(types, attrs):
     return (types[0],)
+
+
+def _index_vjp(op, cts, outs, args, attrs, wanted):
+    back = undone(attrs["spec"], [a.atom for a in args[1:]], args[0].type.dims)
+    if back is None:
+        return (op("accumulate", op.zeros_like(args[0]), cts[0], *args[1:], **attrs),)
+    if cts[0].rank == 0:
+        return (op.unsqueeze(cts[0], tuple(range(len(back)))),)
+    return (op("index", cts[0], *(0,) * back.count(("int",)), spec=back),)
 
 
 def _store_vjp(op, cts, outs, args, attrs, wanted):
@@ -190,9 +155,8 @@ define(
         shape=index_shape,
         python=lambda texts, eqn: f"{texts[0]}[{subscript_text(eqn.attrs['spec'], texts[1:])}]",
         linear=(0,),
-        vjp=lambda op, cts, outs, args, attrs, wanted: (
-            op("accumulate", op.zeros_like(args[0]), cts[0], *args[1:], **attrs),
-        ),
+        vjp=_index_vjp,
+        batch=batched_indexing.index,
         doc="a[subscripts]",
     )
 )
@@ -212,6 +176,7 @@ define(
             ),
         ),
         vjp=_store_vjp,
+        batch=batched_indexing.update("store"),
         doc="a new version of a with a[subscripts] = v",
     )
 )
@@ -236,6 +201,7 @@ define(
             cts[0],
             op("index", cts[0], *args[2:], **attrs) if wanted[1] else None,
         ),
+        batch=batched_indexing.update("accumulate"),
         doc="a new version of a with v added at a[subscripts], repeated subscripts counted each time",
     )
 )

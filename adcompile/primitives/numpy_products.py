@@ -11,6 +11,7 @@ import numpy as np
 from adcompile.errors import InvalidArgument, MissingRule, ShapeMismatch, StaticValueRequired
 from adcompile.primitives.algebra import Handle
 from adcompile.primitives.arguments import axes_of, axis_of, firm, product, refuse
+from adcompile.primitives.numpy_rearranging import diagonal
 from adcompile.primitives.numpy_shapes import flatten, reshape, stack, transpose
 from adcompile.primitives.registry import expansion
 
@@ -117,6 +118,8 @@ def einsum(op, subscripts, *operands, **options):
     for term, x in zip(terms, arrays, strict=True):
         if len(term) != x.rank:
             raise ShapeMismatch(f"einsum subscripts {term!r} do not fit an operand of rank {x.rank}")
+    pairs = [_diagonals(op, term, x) for term, x in zip(terms, arrays, strict=True)]
+    terms, arrays = [p[0] for p in pairs], [p[1] for p in pairs]
     labels, x = terms[0], arrays[0]
     for k in range(1, len(terms)):
         needed = set(output).union(*terms[k + 1 :])
@@ -130,16 +133,27 @@ def _parse(subscripts: str) -> tuple[list[str], str]:
     text = subscripts.replace(" ", "")
     left, arrow, output = text.partition("->")
     terms = left.split(",")
-    if "." in text or any(len(set(t)) != len(t) for t in (*terms, output)):
-        raise MissingRule(
-            f"einsum subscripts {subscripts!r} have an ellipsis or a repeated label",
-            remedy="Use np.diagonal or a slice.",
-        )
+    if "." in text:
+        raise MissingRule(f"einsum subscripts {subscripts!r} have an ellipsis", remedy="Write out the labels.")
+    if len(set(output)) != len(output):
+        raise InvalidArgument(f"einsum subscripts {subscripts!r} have an output label twice")
     if not arrow:
         output = "".join(sorted(c for c in set(left) - {","} if left.count(c) == 1))
     if set(output) - set(left):
         raise InvalidArgument(f"einsum subscripts {subscripts!r} have an output label without an input")
     return terms, output
+
+
+def _diagonals(op: Any, labels: str, x: Handle) -> tuple[str, Handle]:
+    """An operand with every label once: a repeated one stands for the diagonal of its axes."""
+    for label in dict.fromkeys(labels):
+        while labels.count(label) > 1:
+            one = labels.index(label)
+            two = labels.index(label, one + 1)
+            op.check_same(op.size(x, one), op.size(x, two), f"einsum: label {label!r}")
+            x = diagonal(op, x, axis1=one, axis2=two)
+            labels = "".join(c for k, c in enumerate(labels) if k not in (one, two)) + label
+    return labels, x
 
 
 def _summed(op: Any, labels: str, x: Handle, needed: set[str]) -> tuple[str, Handle]:

@@ -81,13 +81,19 @@ def mean(op, a, axis=None, dtype=None, out=None, keepdims=False, *, where=None):
 
 @expansion(np.average)
 def average(op, a, axis=None, weights=None, returned=False, *, keepdims=False):
-    """``np.average`` without weights, or with weights of the shape of ``a``."""
+    """``np.average`` without weights, or with weights of the shape of ``a`` or, along one axis, of that axis."""
     refuse("np.average", returned=returned or None)
     if weights is None:
         return mean(op, a, axis, keepdims=keepdims)
     a, weights = as_float(op, a), as_float(op, weights)
     if a.rank != weights.rank:
-        raise MissingRule("np.average with weights of another rank", remedy="Broadcast the weights first.")
+        if weights.rank != 1 or not isinstance(axis, int):
+            raise MissingRule("np.average with weights of another rank", remedy="Broadcast the weights first.")
+        along = axis % a.rank
+        op.check_same(op.size(weights, 0), op.size(a, along), "length of weights not compatible with specified axis")
+        sizes = [op.size(weights, 0) if k == along else 1 for k in range(a.rank)]
+        weights = op("reshape", weights, *sizes, dims=op.dims_of(sizes))
+        return sum_(op, a * weights, axis, keepdims=keepdims) / sum_(op, weights)
     return sum_(op, a * weights, axis, keepdims=keepdims) / sum_(op, weights, axis, keepdims=keepdims)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from adcompile.ir import ANY, Array, Type
 from adcompile.ir.types import shaped
+from adcompile.primitives import batching
 from adcompile.primitives.array import axis_text, axis_word, kept, reduced, spread, sum_dtype
 from adcompile.primitives.registry import Primitive, define
 
@@ -44,6 +45,7 @@ for _name in ("max", "min"):
             python=lambda texts, eqn, name=_name: f"np.{name}({texts[0]}{axis_text(eqn.attrs, eqn.args[0].type.rank)})",
             jvp=_extremum_jvp,
             vjp=_extremum_vjp,
+            batch=batching.along(_name),
             doc="axis: a sorted tuple of non-negative ints, keepdims: bool; an error on nothing, nan where any is",
         )
     )
@@ -62,6 +64,7 @@ for _name in ("argmax", "argmin"):
                 f"np.{name}({texts[0]}{axis_word(eqn.attrs['axis'], eqn.args[0].type.rank)})"
             ),
             differentiable=False,
+            batch=batching.along(_name),
             doc="the first position of the extremum (of the first nan, where there is one) along one axis",
         )
     )
@@ -72,6 +75,7 @@ define(
         shape=lambda op, args, attrs: op.shape(args[0]),
         python=lambda texts, eqn: f"np.argsort({texts[0]}{', axis=' + str(eqn.attrs['axis'])}, kind='stable')",
         differentiable=False,
+        batch=batching.along("argsort"),
         doc="the order that sorts along one axis; stable, nan last",
     )
 )
@@ -82,6 +86,7 @@ define(
         shape=lambda op, args, attrs: op.shape(args[1]),
         python=lambda texts, eqn: f"np.searchsorted({texts[0]}, {texts[1]}, side={eqn.attrs['side']!r})",
         differentiable=False,
+        batch=batching.searchsorted,
         doc="where to insert the second argument into the sorted rank-1 first; side: 'left' or 'right'",
     )
 )
@@ -91,6 +96,7 @@ define(
         infer=lambda types, attrs: (Array("int64", (ANY,)),) * types[0].rank,
         python=lambda texts, eqn: f"np.nonzero({texts[0]})" + ("[0]" if len(eqn.outs) == 1 else ""),
         differentiable=False,
+        batch=batching.ragged,
         doc="the positions of true elements, one index array per dimension, in C order; their size is data",
     )
 )
@@ -117,6 +123,7 @@ define(
         vjp=lambda op, cts, outs, args, attrs, wanted: (
             _backwards(op, op.cumsum(_backwards(op, cts[0], attrs["axis"]), **attrs), attrs["axis"]),
         ),
+        batch=batching.along("cumsum"),
         doc="running sums along one axis; small integers are added as int64, like sum",
     )
 )

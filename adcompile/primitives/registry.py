@@ -37,6 +37,7 @@ class Primitive:
     linear : positions of arguments the result is linear in, one at a time.
     jvp : (op, tangents, outs, args, attrs) → tuple of out tangents; None stands for zero.
     vjp : (op, cotangents, outs, args, attrs, wanted) → tuple of argument cotangents; None stands for zero.
+    batch : (op, args, mapped, attrs) → the result for a batch, see `adcompile.primitives.batching`.
     pure : False where equal equations must not be shared (fresh buffers) or dropped (checks).
     effect : True where the equation must stay although nothing reads it.
     """
@@ -54,6 +55,7 @@ class Primitive:
     linear: tuple[int, ...] = ()
     jvp: Rule | None = None
     vjp: Rule | None = None
+    batch: Rule | None = None
     differentiable: bool = True
     pure: bool = True
     effect: bool = False

@@ -21,8 +21,8 @@ def check_true(condition: bool, error: type[Exception], message: str) -> None:
 
 
 def check_index(i: int, n: int) -> None:
-    """Raise IndexError unless ``0 <= i < n``."""
-    if not 0 <= i < n:
+    """Raise IndexError unless ``-n <= i < n``."""
+    if not -n <= i < n:
         raise IndexError(f"index {i} is out of bounds for size {n}")
 
 

@@ -13,8 +13,11 @@ lazy_expansion("scipy.special:erfc")(lambda op, x: op.erfc(*as_ufunc(op, np.exp,
 
 @lazy_expansion("scipy.special:expit")
 def expit(op, x):
-    """The logistic function, without overflow on either side."""
-    return op.exp(log_expit(op, x))
+    """The logistic function, without overflow or cancellation on either side; nor has its derivative any."""
+    (x,) = as_ufunc(op, np.exp, x)
+    below = op.lt(x, op.like(x, 0))
+    small = op.exp(op.where(below, x, -x))
+    return op.where(below, small, op.like(x, 1)) / (1.0 + small)
 
 
 @lazy_expansion("scipy.special:log_expit")

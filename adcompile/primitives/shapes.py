@@ -6,9 +6,9 @@ has that shape again, then all of them have it always, and so has what the loop 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
-from adcompile.ir import Array, Atom, Block, Eqn, Value
+from adcompile.ir import Array, Atom, Block, Const, Eqn, Value
 from adcompile.ir.builder import Builder
 
 
@@ -30,35 +30,49 @@ def loop_shape(builder: Builder, eqn: Eqn, out: Value) -> Atom | None:
     body = eqn.regions[-1]
     place = eqn.outs.index(out)
     inits, params = eqn.args[lead:], body.params[first:]
-    kept = builder.remembered(eqn, lambda: keeping_shape(builder, inits, params, body))
+    home = builder.home(out)
+    kept = home.remembered(eqn, lambda: keeping_shape(home, inits, params, body))
     return eqn.args[lead + place] if place in kept else None
 
 
 def branch_sizes(builder: Builder, eqn: Eqn, out: Value) -> list[Atom] | None:
     """The sizes of a result of an ``if``, where both branches agree on sizes known outside."""
-    return builder.remembered((eqn, out), lambda: _branch_sizes(builder, eqn, out))
+    home = builder.home(out)
+    return home.remembered((eqn, out), lambda: _branch_sizes(home, eqn, out))
 
 
 def _branch_sizes(builder: Builder, eqn: Eqn, out: Value) -> list[Atom] | None:
-    found = sizes_by_branch(builder, eqn, out)
-    inside = {o for r in eqn.regions for e in r.eqns for o in e.outs}
-    if found[0] != found[1] or any(a in inside or not _visible(builder, a) for a in found[0]):
-        return None
-    return found[0]
+    one, two = sizes_by_branch(builder, eqn, out)
+    return [a for a in one if a is not None] if one == two and None not in one else None
 
 
-def sizes_by_branch(builder: Builder, eqn: Eqn, out: Value) -> list[list[Atom]]:
-    """The sizes that a result of an ``if`` has from either branch; they may be known in the branch only."""
+def sizes_by_branch(builder: Builder, eqn: Eqn, out: Value) -> list[list[Atom | None]]:
+    """The sizes that a result of an ``if`` has from either branch; None for one that only the branch can know."""
     return builder.remembered(("by branch", eqn, out), lambda: _sizes_by_branch(builder, eqn, out))
 
 
-def _sizes_by_branch(builder: Builder, eqn: Eqn, out: Value) -> list[list[Atom]]:
+def _sizes_by_branch(builder: Builder, eqn: Eqn, out: Value) -> list[list[Atom | None]]:
     place = eqn.outs.index(out)
-    return [_sizes(_probe(builder, r.eqns, {}), r.results[place]) for r in eqn.regions]
+    op = builder.remembered(eqn, lambda: _probe(builder, [e for r in eqn.regions for e in r.eqns], {}))
+    return [[hoisted(builder, op.builder, (), a) for a in _sizes(op, r.results[place])] for r in eqn.regions]
 
 
-def _visible(builder: Builder, atom: Atom) -> bool:
-    return not isinstance(atom, Value) or builder.definition(atom) is not None
+def hoisted(outer: Builder, inner: Builder, params: Container[Atom], atom: Atom) -> Atom | None:
+    """A size of a region (its ``params``, and what ``inner`` defines) as one outside it; None where there is none."""
+    from adcompile.primitives.algebra import PRIMITIVES, Emitter
+
+    if isinstance(atom, Const) or (atom not in inner.definitions and atom not in params):
+        return atom
+    eqn = inner.definitions.get(atom)
+    if eqn is None or eqn.regions:
+        return None
+    op = Emitter(outer)
+    if eqn.op == "dim" and eqn.args[0] not in inner.definitions and eqn.args[0] not in params:
+        return op.atom(op.size(eqn.args[0], eqn.attrs["axis"]))
+    args = [hoisted(outer, inner, params, a) for a in eqn.args]
+    if not PRIMITIVES[eqn.op].elementwise or any(a is None for a in args):
+        return None
+    return op(eqn.op, *args, **eqn.attrs).atom
 
 
 def _probe(builder: Builder, eqns: Sequence[Eqn], shapes: dict[Value, Atom]):
@@ -73,4 +87,13 @@ def _probe(builder: Builder, eqns: Sequence[Eqn], shapes: dict[Value, Atom]):
 
 
 def _sizes(op, atom: Atom) -> list[Atom]:
-    return [op.atom(size) for size in op.shape(op.handle(atom))]
+    return [_resolved(op, op.atom(size)) for size in op.shape(op.handle(atom))]
+
+
+def _resolved(op, size: Atom) -> Atom:
+    """A size that a body asks of its parameter, as that of the value whose shape the parameter has."""
+    eqn = op.builder.definition(size)
+    if eqn is None or eqn.op != "dim":
+        return size
+    source = op.builder.shape_source(eqn.args[0])
+    return size if source is None else op.atom(op.size(source, eqn.attrs["axis"]))

@@ -10,17 +10,19 @@ Conventions for parameters and results, flat:
 
 from __future__ import annotations
 
+import functools
+import operator
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from adcompile.ir import Array, Atom, Scalar, Trace, Value, is_float
 from adcompile.ir.builder import Builder
 from adcompile.ir.types import shaped
 from adcompile.primitives import Emitter
-from adcompile.primitives.indexing import FULL
-from adcompile.transform import reverse_control, reverse_custom
+from adcompile.transform import batch_control, reverse_control, reverse_custom
+from adcompile.transform.batch import batch_block
 from adcompile.transform.forward import forward
 from adcompile.transform.reverse import accumulate, backward, sweep
 from adcompile.transform.simplify import number_values, simplify
@@ -36,7 +38,7 @@ def jvp_trace(trace: Trace, varied: Sequence[int]) -> Trace:
     outs = list(results)
     for result, tangent in zip(results, tangents, strict=True):
         if is_float(result.type):
-            outs.append(op.zeros_like(op.handle(result)).atom if tangent is None else tangent)
+            outs.append(_like(op, result, tangent))
     header = (f"tangent program of {trace.name}", f"varies: {_names(trace, varied)}")
     block = op.builder.block([*trace.params, *dots.values()], outs)
     return simplify(Trace(f"{trace.name}_jvp", block, header))
@@ -89,8 +91,17 @@ def _described(trace: Trace, wanted: Sequence[int], useful: Sequence[Atom], prog
 
 
 def _cotangents(op: Emitter, trace: Trace, wanted: Sequence[int], bars: dict[Value, Atom]) -> list[Atom]:
-    params = [trace.params[k] for k in wanted]
-    return [bars[p] if p in bars else op.zeros_like(op.handle(p)).atom for p in params]
+    return [_like(op, trace.params[k], bars.get(trace.params[k])) for k in wanted]
+
+
+def _like(op: Emitter, primal: Atom, derivative: Atom | None) -> Atom:
+    """A tangent or cotangent as a number of its primal's kind: a Python float's is a Python float."""
+    if derivative is None:
+        return op.zeros_like(op.handle(primal)).atom
+    type = primal.type
+    if not isinstance(type, Scalar) or derivative.type == type:
+        return derivative
+    return op.cast(derivative, dtype=type.dtype, weak=type.weak).atom
 
 
 def _names(trace: Trace, positions: Sequence[int]) -> str:
@@ -110,121 +121,91 @@ def jacobian_trace(trace: Trace, wanted: Sequence[int], *, mode: str) -> Trace:
     op = Emitter(Builder())
     emit = _by_columns if mode == "forward" else _by_rows
     outs = emit(op, trace, wanted)
-    which = "columns, one tangent each" if mode == "forward" else "rows, one adjoint each"
+    which = "columns, all tangents at once" if mode == "forward" else "rows, all adjoints at once"
     header = (f"Jacobian of {trace.name} by {which}", f"varies: {_names(trace, wanted)}")
     return simplify(Trace(f"{trace.name}_jacobian", op.builder.block(trace.params, outs), header))
 
 
 def _by_columns(op: Emitter, trace: Trace, wanted: Sequence[int]) -> list[Atom]:
-    """For each wanted param, a loop over its elements whose body is the tangent program seeded there."""
+    """For each wanted param, the tangent program at all its unit vectors at once."""
     primals, _ = forward(op, trace.block, {}, {})
     floats = [k for k, r in enumerate(primals) if is_float(r.type)]
     columns: list[list[Atom]] = []
     for position in wanted:
         param = trace.params[position]
-        count = _count(op, param)
 
-        def column(inner: Emitter, index: Value, param: Value = param) -> list[Atom]:
-            seed = _unit(inner, param, index)
-            _, tangents = forward(inner, trace.block, {}, {param: seed})
-            found = [tangents[k] for k in floats]
-            return [inner.zeros_like(primals[k]).atom if t is None else t for k, t in zip(floats, found, strict=True)]
+        def tangents(inner: Emitter, seed: Atom, param: Value = param) -> list[Atom]:
+            _, found = forward(inner, trace.block, {}, {param: seed})
+            return [_like(inner, primals[k], found[k]) for k in floats]
 
-        columns.append(_gather_columns(op, [primals[k] for k in floats], param, count, column))
+        found = _at_units(op, param, tangents)
+        columns.append([_units_last(op, f, primals[k], param) for f, k in zip(found, floats, strict=True)])
     return [columns[j][i] for i in range(len(floats)) for j in range(len(wanted))]
 
 
 def _by_rows(op: Emitter, trace: Trace, wanted: Sequence[int]) -> list[Atom]:
-    """For each float result, a loop over its elements whose body is the reverse sweep seeded there."""
+    """For each float result, the reverse sweep at all its unit vectors at once."""
     params = [trace.params[k] for k in wanted]
     swept = sweep(op, find_updates(trace.block), {}, set(params))
-    blocks: list[Atom] = []
+    rows: list[Atom] = []
     for result in swept.results:
         if not is_float(result.type):
             continue
 
-        def row(inner: Emitter, index: Value, result: Atom = result) -> list[Atom]:
+        def cotangents(inner: Emitter, seed: Atom, result: Atom = result) -> list[Atom]:
             bars: dict[Value, Atom] = {}
-            accumulate(inner, bars, result, _unit(inner, result, index))
+            accumulate(inner, bars, result, seed)
             backward(inner, swept.steps, bars)
             return _cotangents(inner, trace, wanted, bars)
 
-        blocks += _gather_rows(op, result, params, row)
-    return blocks
+        found = _at_units(op, result, cotangents)
+        rows += [_shape_back(op, f, result, param) for f, param in zip(found, params, strict=True)]
+    return rows
 
 
-def _count(op: Emitter, atom: Atom):
-    total = 1
-    for size in op.shape(op.handle(atom)):
-        total = size if isinstance(total, int) and total == 1 else total * size
-    return total
-
-
-def _unit(op: Emitter, like: Atom, index: Value) -> Atom:
-    """The unit vector of the shape of ``like`` with its one at flat position ``index``."""
+def _at_units(op: Emitter, like: Atom, linear: Callable[[Emitter, Atom], list[Atom]]) -> list[Atom]:
+    """What ``linear`` emits for a seed, at all unit vectors of the shape of ``like``: these in the first axis."""
     if isinstance(like.type, Scalar):
-        return op.constant(1.0, like.type).atom
-    flat = op("full", op.zero(like.type.dtype), _count(op, like), dims=("?",))
-    unit = op("store", flat, op.constant(1.0, Scalar(like.type.dtype)), index, spec=(("int",),))
-    return op.reshape_to(unit, op.shape(op.handle(like)), like.type).atom
-
-
-def _loop(op: Emitter, count, carried: list[Atom], body) -> tuple[Value, ...]:
+        return linear(op, op.constant(1.0, like.type).atom)
     inner = Emitter(op.builder.child())
-    index = Value(op.atom(0).type, "k")
-    params = [Value(c.type) for c in carried]
-    block = inner.builder.block([index, *params], body(inner, index, params))
-    args = [op.atom(0), op.atom(count), op.atom(1), *carried]
-    return op.builder.emit("loop", args, [c.type for c in carried], {}, [block])
+    seed = Value(like.type)
+    inner.builder.shapes[seed] = like
+    block = inner.builder.block([seed], linear(inner, seed))
+    return batch_block(op, block, {seed: _units(op, like)}, {seed: like})
 
 
-def _gather_columns(op: Emitter, results: list[Atom], param: Value, count, column) -> list[Atom]:
-    """Jacobians of dims result × param, filled column by column."""
-    if isinstance(param.type, Scalar):
-        return column(op, Value(op.atom(0).type))
-    tables = []
-    for result in results:
-        sizes = op.shape(op.handle(result))
-        tables.append(op("full", op.zero(result.type.dtype), *sizes, count, dims=(*result.type.dims, "?")).atom)
-
-    def body(inner: Emitter, index: Value, params: list[Value]) -> list[Atom]:
-        stored = []
-        for table, tangent in zip(params, column(inner, index), strict=True):
-            spec = (*(FULL,) * tangent.type.rank, ("int",))
-            stored.append(inner("store", table, tangent, index, spec=spec).atom)
-        return stored
-
-    filled = _loop(op, count, tables, body)
-    return [_shape_back(op, t, r, param) for t, r in zip(filled, results, strict=True)]
+def _units(op: Emitter, like: Atom) -> Atom:
+    """The identity matrix, its rows in the shape of ``like``."""
+    sizes = op.shape(op.handle(like))
+    count = functools.reduce(operator.mul, sizes)
+    dims = op.dims_of((count,))
+    numbers = op("arange", 0, count, 1, dims=dims)
+    same = op.eq(op.unsqueeze(numbers, (1,)), op.unsqueeze(numbers, (0,)))
+    units = op.cast(same, dtype=like.type.dtype)
+    return units.atom if len(sizes) == 1 else op("reshape", units, count, *sizes, dims=(*dims, *like.type.dims)).atom
 
 
-def _gather_rows(op: Emitter, result: Atom, params: list[Value], row) -> list[Atom]:
-    """Jacobians of dims result × param, filled row by row."""
-    if isinstance(result.type, Scalar):
-        return row(op, Value(op.atom(0).type))
-    count = _count(op, result)
-    tables = []
-    for param in params:
-        sizes = op.shape(op.handle(param))
-        tables.append(op("full", op.zero(param.type.dtype), count, *sizes, dims=("?", *param.type.dims)).atom)
-
-    def body(inner: Emitter, index: Value, tables: list[Value]) -> list[Atom]:
-        stored = []
-        for table, cotangent in zip(tables, row(inner, index), strict=True):
-            spec = (("int",), *(FULL,) * cotangent.type.rank)
-            stored.append(inner("store", table, cotangent, index, spec=spec).atom)
-        return stored
-
-    filled = _loop(op, count, tables, body)
-    return [_shape_back(op, t, result, p) for t, p in zip(filled, params, strict=True)]
+def _units_last(op: Emitter, found: Atom, result: Atom, param: Value) -> Atom:
+    """Columns in the last axes, in the shape of the param."""
+    if isinstance(param.type, Array) and found.type.rank > 1:
+        found = op("copy", op.transpose(found, perm=(*range(1, found.type.rank), 0))).atom
+    return _shape_back(op, found, result, param)
 
 
 def _shape_back(op: Emitter, table: Atom, result: Atom, param: Value) -> Atom:
     sizes = (*op.shape(op.handle(result)), *op.shape(op.handle(param)))
     type = shaped(table.type.dtype, (*result.type.dims, *param.type.dims))
-    if isinstance(type, Array) and type.rank == table.type.rank:
+    if type.rank == table.type.rank:
         return table
     return op.reshape_to(op.handle(table), sizes, type).atom
 
 
-__all__ = ["gradient_trace", "jacobian_trace", "jvp_trace", "reverse_control", "reverse_custom", "vjp_trace"]
+__all__ = [
+    "batch_control",
+    "gradient_trace",
+    "jacobian_trace",
+    "jvp_trace",
+    "reverse_control",
+    "reverse_custom",
+    "vjp_trace",
+]

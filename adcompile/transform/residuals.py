@@ -17,7 +17,7 @@ from adcompile.ir.builder import Builder
 from adcompile.ir.core import substitute
 from adcompile.primitives import PRIMITIVES, Emitter
 from adcompile.primitives.indexing import trip_count
-from adcompile.primitives.shapes import sizes_by_branch
+from adcompile.primitives.shapes import hoisted, sizes_by_branch
 from adcompile.transform.tapes import Rows, Stacks
 
 _DEAR = {"exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "pow", "erf", "erfc", "sqrt", "cbrt", "div"}
@@ -152,21 +152,6 @@ def _with_sizes(block: Block, inside: set[Value], size: Callable[[Value, int], A
     return Block(block.params, inner.eqns, inner.results)
 
 
-def _lifted(op: Emitter, inside: Mapping[Value, Eqn], params: Sequence[Value], atom: Atom) -> Atom | None:
-    """A size computed in a region, emitted around it; None where it depends on what only the region knows."""
-    if isinstance(atom, Const) or (atom not in inside and atom not in params):
-        return atom
-    eqn = inside.get(atom)
-    if eqn is None or eqn.regions:
-        return None
-    if eqn.op == "dim" and eqn.args[0] not in inside and eqn.args[0] not in params:
-        return op.atom(op.size(eqn.args[0], eqn.attrs["axis"]))
-    args = [_lifted(op, inside, params, a) for a in eqn.args]
-    if not PRIMITIVES[eqn.op].elementwise or any(a is None for a in args):
-        return None
-    return op(eqn.op, *args, **eqn.attrs).atom
-
-
 class Residuals:
     """The plan for one loop. Built after the reverse body, before the forward loop is closed."""
 
@@ -238,12 +223,9 @@ class Residuals:
             return (op.handle(op.builder.filled[value]), *op.shape(op.handle(value))[1:])
         plain = op.shape(op.handle(value))
         if eqn is not None and eqn.op == "if" and any(self._hoist(s) is None for s in plain):
-            inside = [{o: e for e in region.eqns for o in e.outs} for region in eqn.regions]
-            found = sizes_by_branch(op.builder, eqn, value)
-            known: Any = [[_lifted(op, b, (), a) for a in sizes] for b, sizes in zip(inside, found, strict=True)]
-            if all(isinstance(a, Const) or op.builder.definition(a) for sizes in known for a in sizes):
-                pairs = zip(*known, strict=True)
-                return tuple(op.handle(a) if a == b else op.where(eqn.args[0], a, b) for a, b in pairs)
+            known = list(zip(*sizes_by_branch(op.builder, eqn, value), strict=True))
+            if all(a is not None and b is not None for a, b in known):
+                return tuple(op.handle(a) if a == b else op.where(eqn.args[0], a, b) for a, b in known)
         return plain
 
     def _changing(self, arrays: Sequence[Value]) -> list[tuple[list[Value], tuple[Any, ...]]]:
@@ -259,7 +241,7 @@ class Residuals:
         """A size inside the loop as one outside it; None where it changes from one iteration to the next."""
         if isinstance(size, int):
             return size
-        atom = _lifted(self.outer, self.forward.builder.definitions, self.params, size.atom)
+        atom = hoisted(self.outer.builder, self.forward.builder, self.params, size.atom)
         return None if atom is None else self.outer.handle(atom)
 
     def _iteration(self, op: Emitter, index: Value) -> Any:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from adcompile.ir import Atom, Block, Eqn, Value, is_float
 from adcompile.primitives import Emitter
+from adcompile.primitives.specs import undone
 from adcompile.transform.forward import Env, emit_copy, name_after, read
 from adcompile.transform.residuals import note_survivor
 from adcompile.transform.rules import cotangents_of
@@ -119,7 +120,7 @@ def _sweep_plain(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> Step | 
         given = [bars.pop(o, None) if isinstance(o, Value) else None for o in outs]
         if all(g is None for g in given):
             return
-        if eqn.op == "index":
+        if eqn.op == "index" and undone(eqn.attrs["spec"], args[1:], args[0].type.dims) is None:
             _read_back(op, bars, args, given[0], eqn)
             return
         handles = [None if g is None else op.handle(g) for g in given]

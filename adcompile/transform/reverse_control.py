@@ -136,7 +136,7 @@ def _nothing(op: Emitter, value: Value) -> Atom:
     if value.type.rank == 0:
         return op.zeros_like(op.handle(value)).atom
     sizes = [d if isinstance(d, int) else 0 for d in value.type.dims]
-    return op("full", op.zero(value.type.dtype), *sizes, dims=value.type.dims).atom
+    return op("full", op.zero(value.type.dtype), *sizes, dims=value.type.dims, room=True).atom
 
 
 # -- loops ------------------------------------------------------------------------------------------------------

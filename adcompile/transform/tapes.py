@@ -42,7 +42,7 @@ class Rows:
         self.value, self.sizes, self.count = value, sizes, count
         dims = (ANY if count is None else outer.dims_of([count])[0], *value.type.dims)
         room = FIRST_ROOM if count is None else count
-        tape = outer("full", outer.zero(value.type.dtype), room, *sizes, dims=dims)
+        tape = outer("full", outer.zero(value.type.dtype), room, *sizes, dims=dims, room=True)
         tape.atom.name = name_of(value)
         self.inits = [tape.atom]
         self.params = [Value(tape.type, tape.atom.name)]
@@ -73,7 +73,7 @@ class Stacks:
 
     def __init__(self, outer: Emitter, values: Sequence[Value], sizes: Sequence[Any], count: Any):
         self.values, self.sizes = values, sizes
-        elements = [outer("full", outer.zero(v.type.dtype), FIRST_ROOM, dims=(ANY,)).atom for v in values]
+        elements = [outer("full", outer.zero(v.type.dtype), FIRST_ROOM, dims=(ANY,), room=True).atom for v in values]
         for value, tape in zip(values, elements, strict=True):
             tape.name = name_of(value)
         self.top = Value(INDEX, f"{elements[0].name}_top")

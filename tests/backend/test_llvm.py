@@ -575,7 +575,7 @@ def test_failures_name_the_line():
     assert call(np.ones(2), np.ones(2), 1) == (1.0,)
     with pytest.raises(ShapeMismatch, match=r"broadcast together: sizes 2 and 3\n.*test_llvm.py.*line 1, in kernel"):
         call(np.ones(2), np.ones(3), 1)
-    for i in (-1, 2):
+    for i in (-3, 2):
         with pytest.raises(IndexError, match=rf"index {i} is out of bounds for size 2\n.*test_llvm.py"):
             call(np.ones(2), np.ones(2), i)
 

@@ -3,14 +3,16 @@
 import mpmath
 import numpy as np
 import pytest
+import scipy.special
 
+import adcompile
 from adcompile.backend import llvm
 from adcompile.backend.llvm import vecmath
 from adcompile.ir import ANY, Array
 from tests.backend.test_llvm import at, build, empty, loop, mapped, put
 
 LIMIT = 2.0
-UNARY = [name for name in vecmath.FUNCTIONS if name != "logaddexp"]
+UNARY = [name for name in vecmath.FUNCTIONS if name not in ("logaddexp", "pow")]
 SPECIAL = [
     0.0,
     -0.0,
@@ -35,7 +37,7 @@ SPECIAL = [
 
 def compiled(name, dtype):
     """The vectorised function on arrays."""
-    if name == "logaddexp":
+    if name in ("logaddexp", "pow"):
         return llvm.compile(build([Array(dtype, (ANY,))] * 2, _binary(name)), cache=False, bare=True).call
     trace = build([Array(dtype, (ANY,))], lambda op, x: mapped(op, x, lambda op, v: op(name, v)))
     return llvm.compile(trace, cache=False, bare=True).call
@@ -80,14 +82,16 @@ def ulps(got, exact, dtype):
 
 EXACT = {
     "exp": mpmath.exp, "expm1": mpmath.expm1, "tanh": mpmath.tanh, "sinh": mpmath.sinh, "cosh": mpmath.cosh,
-    "log": mpmath.log, "log1p": mpmath.log1p, "sin": mpmath.sin, "cos": mpmath.cos,
+    "log": mpmath.log, "log1p": mpmath.log1p, "sin": mpmath.sin, "cos": mpmath.cos, "erf": mpmath.erf,
 }  # fmt: skip
+NUMPY = {"erf": scipy.special.erf}
+"""Functions that NumPy does not have."""
 HUGE = {"exp", "expm1", "sinh", "cosh"}
 
 
 def exact(name, x):
     """The exact value, or the float64 special value where mpmath has none."""
-    numpy_value = getattr(np, name)(x)
+    numpy_value = (NUMPY.get(name) or getattr(np, name))(x)
     if not np.isfinite(x) or x == 0 or np.isnan(numpy_value) or (name in HUGE and abs(x) > 1000):
         return float(numpy_value)
     with mpmath.workprec(120 if name not in ("sin", "cos") else 1200):
@@ -119,7 +123,7 @@ def ulps32(got, reference):
 def test_float32(name):
     x = samples(np.float32, 400_000, np.random.default_rng(2))
     with np.errstate(all="ignore"):
-        reference = getattr(np, name)(x.astype(np.float64))
+        reference = (NUMPY.get(name) or getattr(np, name))(x.astype(np.float64))
     errors = ulps32(compiled(name, "float32")(x), reference)
     worst = int(np.argmax(errors))
     assert errors[worst] <= LIMIT, f"{name}({x[worst]!r}): {errors[worst]} ulp"
@@ -138,6 +142,58 @@ def test_logaddexp_is_as_good_as_numpys(dtype):
         expected = np.logaddexp(x.astype("longdouble"), y.astype("longdouble")).astype(dtype)
     eps = np.finfo(dtype).eps
     np.testing.assert_allclose(compiled("logaddexp", dtype)(x, y), expected, rtol=2 * eps, atol=2 * eps)
+
+
+def powers(dtype, rng):
+    """Bases of every magnitude with exponents that keep the power within the range of numbers, and usual ones."""
+    largest = 700.0 if dtype == "float64" else 85.0
+    wide = np.exp(rng.uniform(-largest, largest, 1000) * rng.choice([1.0, 0.1, 0.01, 1e-4], 1000))
+    x = np.concatenate([wide, rng.uniform(0.0, 10.0, 1000), -rng.uniform(0.0, 10.0, 500)]).astype(dtype)
+    y = np.concatenate([rng.uniform(-largest, largest, 1000) / np.abs(np.log(wide)), rng.uniform(-5.0, 5.0, 1000)])
+    return x, np.concatenate([y, rng.integers(-9, 10, 500)]).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_powers(dtype):
+    kind = np.dtype(dtype).type
+    x, y = powers(dtype, np.random.default_rng(4))
+    found = compiled("pow", dtype)(x, y)
+    with mpmath.workprec(150):
+        exact = [mpmath.mpf(float(a)) ** mpmath.mpf(float(b)) for a, b in zip(x, y, strict=True)]
+        errors = [ulps(g, e, kind) for g, e in zip(found, exact, strict=True)]
+    worst = int(np.argmax(errors))
+    assert errors[worst] <= LIMIT, f"{x[worst]!r} ** {y[worst]!r}: {errors[worst]} ulp"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_special_powers_are_numpys(dtype):
+    info = np.finfo(dtype)
+    some = [0.0, 1.0, 2.0, 3.0, 0.5, 1.5, np.inf, 1e20, 1.0 + info.eps, 1.0 - info.eps, 2.0**52 - 1.0, 2.0**53, 1074.0]
+    some += [np.nan, float(info.max), float(info.tiny), float(info.smallest_subnormal)]
+    x, y = (a.ravel().copy() for a in np.meshgrid(*2 * [np.array(some + [-v for v in some], dtype)]))
+    with np.errstate(all="ignore"):
+        expected = np.power(x, y)
+        ends = ~np.isfinite(expected) | (expected == 0) | (np.abs(expected) == 1)
+        found = compiled("pow", dtype)(x, y)
+    np.testing.assert_array_equal(found[ends], expected[ends])
+    np.testing.assert_array_equal(
+        np.signbit(found[ends & ~np.isnan(found)]), np.signbit(expected[ends & ~np.isnan(found)])
+    )
+    np.testing.assert_allclose(
+        found[~ends], expected[~ends], rtol=2 * info.eps, atol=2 * float(info.smallest_subnormal)
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_logistic_function(dtype):
+    x = samples(np.dtype(dtype).type, 300, np.random.default_rng(6))
+    x = x[np.abs(x) < (700.0 if dtype == "float64" else 85.0)]
+    found = adcompile.jit(scipy.special.expit)(x)
+    with mpmath.workprec(120):
+        exact = [1 / (1 + mpmath.exp(-mpmath.mpf(float(v)))) for v in x]
+        errors = [ulps(g, e, np.dtype(dtype).type) for g, e in zip(found, exact, strict=True)]
+    worst = int(np.argmax(errors))
+    assert errors[worst] <= 2.2, f"expit({x[worst]!r}): {errors[worst]} ulp"  # exp, a sum and a quotient
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

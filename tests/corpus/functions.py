@@ -280,3 +280,13 @@ def lists_grow_in_place(x, y):
     alias += [y * x]
     alias *= 2
     return sum(items), len(items)
+
+
+@program(vector())
+def reduced(x):
+    return functools.reduce(lambda total, item: total * item + 1.0, [x[0], x[1], x[2]], 0.5)
+
+
+@program(lambda r: ({"b": r.normal(), "a": r.normal()},))
+def sorted_keys(parameters):
+    return sum(parameters[key] ** (k + 1) for k, key in enumerate(sorted(parameters)))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.corpus.program import scalar
+from tests.corpus.program import normals, program, scalar
 
 
 def points(*shapes, low=0.4, high=1.4, extra=()):
@@ -296,3 +296,39 @@ def float32_in_place(x, n):
         y[k + 1] += y[k] * x[k]
         y[k:] *= np.float32(0.75)
     return np.sum(y * y)
+
+
+@program(normals(4, 4))
+def positional_out(x, y):
+    z = np.zeros(4)
+    np.multiply(x, y, z)
+    np.subtract(z, x[0], z)
+    return z * x
+
+
+@program(normals(4, 3))
+def subtract_at_repeated_places(x, v):
+    z = x * 2.0
+    np.subtract.at(z, np.array([0, 1, 0]), v)
+    return z * z
+
+
+@program(normals((3, 4), ()))
+def reshape_of_a_row(a, s):
+    y = a * 1.0
+    block = y[1].reshape(2, 2)
+    block[0, 1] = s
+    return y * a
+
+
+@program(normals(4))
+def empty_subscript_of_a_number(x):
+    return np.array(x[0] * 2.0)[()] * x
+
+
+@program(normals((3, 3)))
+def reshape_of_an_array_in_fortran_order(a):
+    y = np.sin(a.T).copy()
+    flat = y.reshape(-1)
+    flat[1] = a[0, 0]
+    return y * a

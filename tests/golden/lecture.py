@@ -12,4 +12,4 @@ def lecture_value_and_grad(x1, x2):
     v1_bar = v4_bar + math.cos(v1) * v4
     x1_bar = v1_bar / x2
     x2_bar = x2_bar - v1 / x2 * v1_bar
-    return v5 * v4, x1_bar, x2_bar
+    return v5 * v4, float(x1_bar), float(x2_bar)

@@ -38,30 +38,11 @@ def _require_size(kernel: Kernel, eqn: Eqn, size: str) -> None:
 def _new(kernel: Kernel, eqn: Eqn, sizes: tuple[str, ...]) -> Buffer:
     """Allocate a buffer, or leave with MemoryError."""
     out, code = eqn.outs[0], kernel.code
-    pointer = kernel.memory.allocate(out, _count(kernel, eqn, sizes), out.type.dtype)
+    pointer = kernel.memory.allocate(out, sizes, out.type.dtype)
     if out not in kernel.memory.on_stack:
         kernel.fail_if(code.let(f"icmp eq ptr {pointer}, null"), Failure("memory", eqn.loc))
     kernel.memory.announce(out, kernel.depth)
     return Buffer(pointer, sizes, out)
-
-
-def _count(kernel: Kernel, eqn: Eqn, sizes: tuple[str, ...]) -> str:
-    """The number of elements; a product that overflows is refused."""
-    code, known = kernel.code, 1
-    unknown = [s for s in sizes if s[0] == "%"]
-    for size in sizes:
-        known *= int(size) if size[0] != "%" else 1
-    if not unknown or not known:
-        return str(known)
-    count = unknown[0]
-    for factor in (*unknown[1:], *((str(known),) if known != 1 else ())):
-        code.module.declare("declare {i64, i1} @llvm.umul.with.overflow.i64(i64, i64)")
-        pair = code.let(f"call {{i64, i1}} @llvm.umul.with.overflow.i64(i64 {count}, i64 {factor})")
-        count = code.let(f"extractvalue {{i64, i1}} {pair}, 0")
-        kernel.fail_if(code.let(f"extractvalue {{i64, i1}} {pair}, 1"), Failure("memory", eqn.loc))
-    too_many = code.let(f"icmp ugt i64 {count}, {2**60 // BYTES[eqn.outs[0].type.dtype]}")
-    kernel.fail_if(too_many, Failure("memory", eqn.loc))
-    return count
 
 
 def _copy(kernel: Kernel, eqn: Eqn) -> list[Operand]:
@@ -162,8 +143,10 @@ def _check_same(kernel: Kernel, eqn: Eqn) -> list[Operand]:
 
 
 def _check_index(kernel: Kernel, eqn: Eqn) -> list[Operand]:
-    i, n = (kernel.scalar(x, "int64") for x in eqn.args)
-    kernel.fail_if(kernel.code.let(f"icmp uge i64 {i}, {n}"), Failure("index", eqn.loc), i, n)
+    (i, n), code = (kernel.scalar(x, "int64") for x in eqn.args), kernel.code
+    wrapped, negative = code.let(f"add i64 {i}, {n}"), code.let(f"icmp slt i64 {i}, 0")
+    position = code.let(f"select i1 {negative}, i64 {wrapped}, i64 {i}")
+    kernel.fail_if(code.let(f"icmp uge i64 {position}, {n}"), Failure("index", eqn.loc), i, n)
     return []
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adcompile.backend.llvm import scalars
-from adcompile.backend.llvm.code import BYTES, LLVM, SUFFIX, Code, literal, memory_type
+from adcompile.backend.llvm.code import BYTES, LLVM, SUFFIX, Code, Module, literal, memory_type
 from adcompile.backend.llvm.memory import Operand
 from adcompile.ir import Eqn
 
@@ -67,35 +67,50 @@ def thread_control() -> tuple[int, int] | None:
 
 
 def _gemm(kernel: Kernel, eqn: Eqn) -> list[Operand]:
-    """Call the helper of the dtype and the transpositions."""
+    """Call the helper of the dtype; ``C = op(A) op(B) [+ C]`` with sizes (m, n) and the inner size k."""
     c, a, b = (kernel.read(x) for x in eqn.args)
     attrs = eqn.attrs
-    dtype = eqn.args[0].type.dtype
-    name = _helper(kernel, dtype, bool(attrs["trans_a"]), bool(attrs["trans_b"]), bool(attrs["accumulate"]))
+    modes = [bool(attrs[name]) for name in ("trans_a", "trans_b", "accumulate")]
     inner = a.sizes[0] if attrs["trans_a"] else a.sizes[1]
-    pointers = f"ptr {c.pointer}, ptr {a.pointer}, ptr {b.pointer}"
-    kernel.code.do(f"call void @{name}({pointers}, i64 {c.sizes[0]}, i64 {c.sizes[1]}, i64 {inner})")
+    name = _helper(kernel.module, eqn.args[0].type.dtype)
+    operands = [f"ptr {x.pointer}" for x in (c, a, b)] + [f"i64 {n}" for n in (*c.sizes, inner)]
+    operands += [f"i1 {str(mode).lower()}" for mode in modes]
+    kernel.code.do(f"call void @{name}({', '.join(operands)})")
     return [c]
 
 
-def _helper(kernel: Kernel, dtype: str, trans_a: bool, trans_b: bool, accumulate: bool) -> str:
-    """``helper(c, a, b, m, n, k)``: C (m, n) = op(A) op(B) [+ C], the inner size k."""
-    flags = "".join("nt"[t] for t in (trans_a, trans_b)) + ("_add" if accumulate else "")
-    name = f"adcompile_gemm_{dtype}_{flags}"
-    module = kernel.module
+def _helper(module: Module, dtype: str) -> str:
+    """The product function of a dtype; floats call BLAS, and their loops are for small products: not optimised."""
+    name = f"adcompile_gemm_{dtype}"
     if name not in module.functions:
         code = Code(module)
         if dtype in ROUTINES:
-            _blas_path(code, dtype, trans_a, trans_b, accumulate)
-        _loops(code, dtype, trans_a, trans_b, accumulate)
+            _blas_path(code, dtype)
+        _loops(code, dtype)
         effort = " optnone" if dtype in ROUTINES else ""
-        head = f"define internal void @{name}(ptr noalias %c, ptr noalias readonly %a, ptr noalias readonly %b, i64 %m, i64 %n, i64 %k) noinline nounwind{effort} {{"  # noqa: E501
+        pointers = "ptr noalias %c, ptr noalias readonly %a, ptr noalias readonly %b"
+        modes = "i1 %trans_a, i1 %trans_b, i1 %accumulate"
+        head = f"define internal void @{name}({pointers}, i64 %m, i64 %n, i64 %k, {modes}) noinline nounwind{effort} {{"
         module.functions[name] = "\n".join([head, "entry:", *code.lines, "}"])
     return name
 
 
-def _blas_path(code: Code, dtype: str, trans_a: bool, trans_b: bool, accumulate: bool) -> None:
-    """Products that are large, and not empty, go to BLAS; sizes fit its 32-bit integers, or the loops take them."""
+def _choose(code: Code, test: str, type: str, yes: str, no: str) -> str:
+    return code.let(f"select i1 %{test}, {type} {yes}, {type} {no}")
+
+
+def _variable(code: Code, type: str, value: str) -> str:
+    """A pointer to a value, as Fortran takes its arguments."""
+    place = code.let(f"alloca {type}, align 8")
+    code.do(f"store {type} {value}, ptr {place}")
+    return place
+
+
+def _blas_path(code: Code, dtype: str) -> None:
+    """Products that are large, and not empty, go to BLAS; sizes fit its 32-bit integers, or the loops take them.
+
+    BLAS stores columns: it computes the transpose of C, from B and A.
+    """
     work = code.let(f"mul i64 {code.let('mul i64 %m, %n')}, %k")
     large = code.let(f"icmp ugt i64 {work}, {SMALL}")
     widest = code.let(f"or i64 {code.let('or i64 %m, %n')}, %k")
@@ -103,26 +118,20 @@ def _blas_path(code: Code, dtype: str, trans_a: bool, trans_b: bool, accumulate:
     call, loops = code.label("blas"), code.label("loops")
     code.do(f"br i1 {code.let(f'and i1 {large}, {fits}')}, label %{call}, label %{loops}")
     code.start(call)
-    types = {"m": "i32", "n": "i32", "k": "i32", "lda": "i32", "ldb": "i32"}
-    leading = {"lda": "%m" if trans_a else "%k", "ldb": "%k" if trans_b else "%n"}
-    numbers = {}
-    for name in types:
-        numbers[name] = code.let("alloca i32, align 4")
-        value = code.let(f"trunc i64 {leading.get(name, f'%{name}')} to i32")
-        code.do(f"store i32 {value}, ptr {numbers[name]}")
-    factors = {}
-    for name, value in (("alpha", 1.0), ("beta", 1.0 if accumulate else 0.0)):
-        factors[name] = code.let(f"alloca {LLVM[dtype]}, align 8")
-        code.do(f"store {LLVM[dtype]} {literal(value, dtype)}, ptr {factors[name]}")
-    modes = []
-    for transposed in (trans_b, trans_a):
-        modes.append(code.let("alloca i8, align 1"))
-        code.do(f"store i8 {ord('T' if transposed else 'N')}, ptr {modes[-1]}")
+    widths = (
+        "%n",
+        "%m",
+        "%k",
+        _choose(code, "trans_b", "i64", "%k", "%n"),
+        _choose(code, "trans_a", "i64", "%m", "%k"),
+    )
+    n, m, k, width_b, width_a = (_variable(code, "i32", code.let(f"trunc i64 {w} to i32")) for w in widths)
+    type, one, zero = LLVM[dtype], literal(1.0, dtype), literal(0.0, dtype)
+    alpha, beta = _variable(code, type, one), _variable(code, type, _choose(code, "accumulate", type, one, zero))
+    letters = (_choose(code, test, "i8", str(ord("T")), str(ord("N"))) for test in ("trans_b", "trans_a"))
+    modes = [_variable(code, "i8", letter) for letter in letters]
+    operands = [*modes, n, m, k, alpha, "%b", width_b, "%a", width_a, beta, "%c", n]
     routine = code.address(f"blas {ROUTINES[dtype]}")
-    operands = [
-        *modes, numbers["n"], numbers["m"], numbers["k"], factors["alpha"], "%b", numbers["ldb"], "%a", numbers["lda"],
-        factors["beta"], "%c", numbers["n"],
-    ]  # fmt: skip
     restore = _alone(code, work) if thread_control() else ""
     code.do(f"call void {routine}({', '.join(f'ptr {o}' for o in operands)})")
     if restore:
@@ -143,26 +152,34 @@ def _alone(code: Code, work: str) -> str:
     return f"call void {setter}(i32 {before})"
 
 
-def _loops(code: Code, dtype: str, trans_a: bool, trans_b: bool, accumulate: bool) -> None:
-    """Three loops; the inner one runs along the rows of B and C, or along the inner size where B is transposed."""
-    if not accumulate:
-        code.module.declare("declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)")
-        size = code.let(f"mul i64 {code.let('mul i64 %m, %n')}, {BYTES[dtype]}")
-        code.do(f"call void @llvm.memset.p0.i64(ptr %c, i8 0, i64 {size}, i1 false)")
-    order = "ijl" if trans_b else "ilj"
-    _nest(code, order, {"i": "%m", "j": "%n", "l": "%k"}, {}, dtype, trans_a, trans_b)
+def _loops(code: Code, dtype: str) -> None:
+    """Three loops; the inner one runs along the rows of B and C."""
+    clear, begin = code.label("clear"), code.label("begin")
+    code.do(f"br i1 %accumulate, label %{begin}, label %{clear}")
+    code.start(clear)
+    code.module.declare("declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)")
+    size = code.let(f"mul i64 {code.let('mul i64 %m, %n')}, {BYTES[dtype]}")
+    code.do(f"call void @llvm.memset.p0.i64(ptr %c, i8 0, i64 {size}, i1 false)")
+    code.do(f"br label %{begin}")
+    code.start(begin)
+    strides = {
+        "%a": (_choose(code, "trans_a", "i64", "1", "%k"), _choose(code, "trans_a", "i64", "%m", "1")),
+        "%b": (_choose(code, "trans_b", "i64", "1", "%n"), _choose(code, "trans_b", "i64", "%k", "1")),
+        "%c": ("%n", "1"),
+    }
+    _nest(code, "ilj", {"i": "%m", "j": "%n", "l": "%k"}, {}, dtype, strides)
     code.do("ret void")
 
 
-def _nest(code: Code, order: str, sizes: dict, indices: dict, dtype: str, trans_a: bool, trans_b: bool) -> None:
+def _nest(code: Code, order: str, sizes: dict, indices: dict, dtype: str, strides: dict) -> None:
     if not order:
-        _multiply(code, indices, dtype, trans_a, trans_b)
+        _multiply(code, indices, dtype, strides)
         return
     begin, leave, before = code.label(order[0]), code.label("done"), code.here
     code.do(f"br i1 {code.let(f'icmp sgt i64 {sizes[order[0]]}, 0')}, label %{begin}, label %{leave}")
     code.start(begin)
     index, line = code.let("phi"), len(code.lines) - 1
-    _nest(code, order[1:], sizes, {**indices, order[0]: index}, dtype, trans_a, trans_b)
+    _nest(code, order[1:], sizes, {**indices, order[0]: index}, dtype, strides)
     following = code.let(f"add nuw nsw i64 {index}, 1")
     code.lines[line] = f"  {index} = phi i64 [ 0, %{before} ], [ {following}, %{code.here} ]"
     again = code.let(f"icmp slt i64 {following}, {sizes[order[0]]}")
@@ -170,17 +187,12 @@ def _nest(code: Code, order: str, sizes: dict, indices: dict, dtype: str, trans_
     code.start(leave)
 
 
-def _multiply(code: Code, indices: dict, dtype: str, trans_a: bool, trans_b: bool) -> None:
+def _multiply(code: Code, indices: dict, dtype: str, strides: dict) -> None:
     """c[i, j] += a[i, l] b[l, j]."""
-    i, j, l = indices["i"], indices["j"], indices["l"]
-    address = {
-        "%a": (l, "%m", i) if trans_a else (i, "%k", l),
-        "%b": (j, "%k", l) if trans_b else (l, "%n", j),
-        "%c": (i, "%n", j),
-    }
     places, values = {}, {}
-    for name, (row, width, column) in address.items():
-        offset = code.let(f"add nsw i64 {code.let(f'mul nsw i64 {row}, {width}')}, {column}")
+    for name, (row, column) in {"%a": "il", "%b": "lj", "%c": "ij"}.items():
+        steps = [code.let(f"mul nsw i64 {indices[x]}, {s}") for x, s in zip((row, column), strides[name], strict=True)]
+        offset = code.let(f"add nsw i64 {steps[0]}, {steps[1]}")
         places[name] = code.let(f"getelementptr inbounds {memory_type(dtype)}, ptr {name}, i64 {offset}")
         value = code.let(f"load {memory_type(dtype)}, ptr {places[name]}")
         values[name] = code.let(f"trunc i8 {value} to i1") if dtype == "bool" else value

@@ -15,6 +15,7 @@ from adcompile.backend.llvm.failures import Failure
 from adcompile.backend.llvm.memory import Buffer, Operand
 from adcompile.backend.llvm.roots import carried, initial
 from adcompile.ir import Block, Const, Eqn, Scalar, Value
+from adcompile.ir.core import walk
 from adcompile.ir.types import FLOATS
 
 if TYPE_CHECKING:
@@ -123,7 +124,8 @@ def _loop(kernel: Kernel, eqn: Eqn) -> list[Operand]:
     begin, leave, before = code.label("loop"), code.label("done"), code.here
     code.do(f"br i1 {code.let(f'icmp {test} i64 {first}, {stop}')}, label %{begin}, label %{leave}")
     kernel.depth += 1
-    kernel.sums |= sums(eqn, kernel.uses)
+    summed = sums(eqn, kernel.uses)
+    kernel.sums |= summed
     code.start(begin)
     phis = _Carried(kernel, eqn, inits, before)
     following: list[str] = []
@@ -135,7 +137,7 @@ def _loop(kernel: Kernel, eqn: Eqn) -> list[Operand]:
     again = code.let(f"icmp {test} i64 {following[0]}, {stop}")
     phis.close(results)
     after = code.here
-    code.do(f"br i1 {again}, label %{begin}, label %{leave}")
+    code.do(f"br i1 {again}, label %{begin}, label %{leave}{_hints(kernel, body, bool(summed))}")
     kernel.depth -= 1
     code.start(leave)
     outs = [
@@ -144,6 +146,19 @@ def _loop(kernel: Kernel, eqn: Eqn) -> list[Operand]:
     ]
     _announce(kernel, eqn.outs)
     return outs
+
+
+def _hints(kernel: Kernel, body: Block, summed: bool) -> str:
+    """Metadata against copies of a loop's body, which take longer to compile than they save at run time.
+
+    A loop is not unrolled by LLVM, nor, unless it builds up a sum and waits for each addition, interleaved with itself.
+    """
+    shared = kernel.module.shared
+    hints = [shared('!{!"llvm.loop.unroll.runtime.disable"}')]
+    if not summed and not any(eqn.op in ("loop", "while") for eqn in walk(body)):
+        hints.append(shared('!{!"llvm.loop.interleave.count", i32 1}'))
+    listed = ", ".join(["{self}", *hints])
+    return f", !llvm.loop {kernel.module.node('distinct !{' + listed + '}')}"
 
 
 def _stays(kernel: Kernel, eqn: Eqn, k: int) -> bool:

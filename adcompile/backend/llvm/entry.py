@@ -40,7 +40,7 @@ def emit(trace: Trace, module: Module, slots: int, bare: bool) -> str:
     _raise(code, status, slots - 2)
     code.start("mismatch")
     code.do(f"ret ptr {_shared(code, 'NotImplemented')}")
-    head = ["define ptr @adcompile_entry(ptr %self, ptr %args, i64 %nargs) minsize nounwind {", "entry:"]
+    head = ["define ptr @adcompile_entry(ptr %self, ptr %args, i64 %nargs) noinline optnone nounwind {", "entry:"]
     return "\n".join([*head, f"  %slots = alloca [{slots} x i64], align 8", *code.lines, "}"])
 
 

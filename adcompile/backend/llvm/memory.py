@@ -64,15 +64,21 @@ class Memory:
     def _symbol(self, name: str) -> int:
         return self.code.module.external(f"adcompile_{name}")
 
-    def allocate(self, value: Value, count: str, dtype: str) -> str:
-        """Memory for a number of elements; null where there is none."""
+    def allocate(self, value: Value, sizes: tuple[str, ...], dtype: str) -> str:
+        """Memory for an array; null where there is none, or where the number of bytes overflows."""
         if value in self.on_stack:
             name = f"%stack{len(self.entry)}"
-            self.entry.append(f"  {name} = alloca [{max(int(count), 1)} x {memory_type(dtype)}], align 64")
+            count = math.prod(map(int, sizes))
+            self.entry.append(f"  {name} = alloca [{max(count, 1)} x {memory_type(dtype)}], align 64")
             return name
-        size = self.code.let(f"mul i64 {count}, {BYTES[dtype]}")
+        known = math.prod(int(s) for s in sizes if s[0] != "%")
+        first, *others = [s for s in sizes if s[0] == "%"] or ["1"]
+        for size in others[:-1]:
+            first = self.code.call("i64", "llvm.umul.fix.sat.i64", ("i64", first), ("i64", size), ("i32", "0"))
+        last = others[-1] if others else "1"
         function = self.code.address("adcompile_alloc")
-        return self.code.let(f"call ptr {function}(ptr %frame, i64 {size})")
+        unit = known * BYTES[dtype]
+        return self.code.let(f"call ptr {function}(ptr %frame, i64 {unit}, i64 {first}, i64 {last})")
 
     def mark(self, body: Block) -> str | None:
         """The height of the frame before a loop whose body allocates; None where it does not."""

@@ -19,6 +19,7 @@ TEXT = """\
 declare ptr @malloc(i64)
 declare ptr @aligned_alloc(i64, i64)
 declare void @free(ptr)
+declare i64 @llvm.umul.fix.sat.i64(i64, i64, i32)
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 
 define void @adcompile_open(ptr %f) {
@@ -33,13 +34,18 @@ define void @adcompile_open(ptr %f) {
   ret void
 }
 
-define ptr @adcompile_alloc(ptr %f, i64 %bytes) {
+define ptr @adcompile_alloc(ptr %f, i64 %unit, i64 %rows, i64 %columns) {
 entry:
+  %count = call i64 @llvm.umul.fix.sat.i64(i64 %rows, i64 %columns, i32 0)
+  %bytes = call i64 @llvm.umul.fix.sat.i64(i64 %count, i64 %unit, i32 0)
+  %overflows = icmp ugt i64 %bytes, 1152921504606846976
+  br i1 %overflows, label %out, label %begin
+begin:
   %spares = getelementptr %frame, ptr %f, i64 0, i32 3
-  %count = load i64, ptr %spares
+  %spare.count = load i64, ptr %spares
   br label %search
 search:
-  %i = phi i64 [ %count, %entry ], [ %last, %look ]
+  %i = phi i64 [ %spare.count, %begin ], [ %last, %look ]
   %none = icmp eq i64 %i, 0
   br i1 %none, label %fresh, label %look
 look:
@@ -51,7 +57,7 @@ look:
   br i1 %fits, label %reuse, label %search
 reuse:
   %reused = load ptr, ptr %spare
-  %fewer = sub i64 %count, 1
+  %fewer = sub i64 %spare.count, 1
   %final = getelementptr %frame, ptr %f, i64 0, i32 4, i64 %fewer
   %moved = load %entry, ptr %final
   store %entry %moved, ptr %spare

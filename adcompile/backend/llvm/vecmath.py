@@ -5,7 +5,8 @@ calls libm, which compiles faster. Within 2 ulp of the exact value everywhere, s
 included (tests/backend/test_vecmath.py).
 
 exp, expm1, sinh, cosh, tanh: x = n ln 2 + r with |r| <= ln 2 / 2, eʳ - 1 = r + r² q(r), q a Chebyshev interpolant.
-log, log1p: FreeBSD's e_log.c and s_log1p.c. sin, cos: see `adcompile.backend.llvm.trigonometry`.
+log, log1p: FreeBSD's e_log.c and s_log1p.c. erf: x + x p(x²) below 1, else 1 - exp(-p(|x|)), minimax polynomials.
+sin, cos: see `adcompile.backend.llvm.trigonometry`; pow: see `adcompile.backend.llvm.power`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from adcompile.backend.llvm import trigonometry
+from adcompile.backend.llvm import power, trigonometry
 from adcompile.backend.llvm.code import LLVM, SUFFIX, Code
 from adcompile.backend.llvm.real import Real
 
@@ -66,12 +67,13 @@ def _reduced(m: Real, x: str, careful: bool = True) -> tuple[str, str]:
     return m.add(r, m.fma(square, q, m.fma(n, low, m.sub(most, r)))), exponent
 
 
-def _exp(m: Real, x: str) -> str:
-    """Scaled by 2ⁿ in two halves: n itself may lie outside the range of exponents."""
+def _exp(m: Real, x: str, rest: str = "") -> str:
+    """Of x, or of x and a tiny ``rest``; scaled by 2ⁿ in two halves: n may lie outside the range of exponents."""
     p, n = _reduced(m, m.clamp(x, *_EXP_RANGE[m.dtype]), careful=False)
+    value = m.add(p, 1.0)
     half = m.whole("sub", m.whole("lshr", m.whole("add", n, 4096), 1), 2048)
     first, second = m.power_of_two(half), m.power_of_two(m.whole("sub", n, half))
-    return m.mul(m.mul(m.add(p, 1.0), first), second)
+    return m.mul(m.mul(m.fma(value, rest, value) if rest else value, first), second)
 
 
 def _expm1_quarter(m: Real, x: str) -> str:
@@ -126,6 +128,45 @@ def _cosh(m: Real, x: str) -> str:
     return m.mul(m.add(quarter, m.div(0.0625, quarter)), 2.0)
 
 
+# -- error function -----------------------------------------------------------------------------------------------
+
+_ERF_NEAR = {
+    "float64": (
+        0.1283791670955126, -0.3761263890318375, 0.11283791670954885, -0.026866170645077816, 0.005223977624827876,
+        -0.0008548326981394397, 0.00012055331131845379, -1.4925595746089525e-05, 1.6461008068454026e-06,
+        -1.6350391977460007e-07, 1.4660300780835797e-08, -1.1374850023180465e-09, 5.96051026342651e-11,
+    ),
+    "float32": (
+        0.12837916591226717, -0.37612627125193926, 0.11283600049869535, -0.026854439176510644, 0.005189524861146724,
+        -0.0008020747897265106, 7.88880759459246e-05,
+    ),
+}  # fmt: skip
+_ERF_FAR = {
+    "float64": (
+        1.083077217048305e-06, 1.128368537325126, 0.6366683043198917, 0.10263580302032839, -0.01886215702122651,
+        -0.0005881695925510947, 0.0021027081286361074, -0.0009228374818249025, 0.0002323009955831326,
+        -2.8732973050409354e-05, -3.3576884410878885e-06, 2.6060750249149836e-06, -6.744634088934768e-07,
+        1.0630246892319158e-07, -1.0713441169649226e-08, 6.40298138455098e-10, -1.738186015483516e-11,
+    ),
+    "float32": (
+        -0.00018963526419225337, 1.1295855356316258, 0.6332065576560163, 0.1084322037302211, -0.025216446557026206,
+        0.004207455866444846, -0.0004418928889394122, 2.1731764570482605e-05,
+    ),
+}  # fmt: skip
+_ERF_ONE = {"float64": 6.0, "float32": 4.0}
+"""From here on erf rounds to one."""
+
+
+def _erf(m: Real, x: str) -> str:
+    """The second polynomial is -log(1 - erf), weighted by what of its error erf sees."""
+    y = m.intrinsic("fabs", x)
+    near = m.fma(x, m.polynomial(m.mul(x, x), _ERF_NEAR[m.dtype]), x)
+    limit = _ERF_ONE[m.dtype]
+    rest = m.polynomial(m.select(m.test("ogt", y, limit), limit, y), _ERF_FAR[m.dtype])
+    far = m.intrinsic("copysign", m.sub(1.0, _exp(m, m.neg(rest))), x)
+    return m.select(m.test("olt", y, 1.0), near, far)
+
+
 # -- logarithms ---------------------------------------------------------------------------------------------------
 
 _LOG = {
@@ -170,12 +211,16 @@ def _special_logs(m: Real, value: str, x: str, pole: float) -> str:
     return m.select(m.test("olt", x, pole), math.nan, value)
 
 
-def _log(m: Real, x: str) -> str:
-    """Subnormal numbers are scaled up first."""
+def _split_any(m: Real, x: str) -> tuple[str, str]:
+    """The same for all numbers above zero; subnormal ones are scaled up first."""
     shift = m.mantissa + 2
     subnormal = m.test("olt", x, 2.0 ** (1 - m.bias))
     k, f = _split(m, m.select(subnormal, m.mul(x, 2.0**shift), x))
-    k = m.select(subnormal, m.sub(k, float(shift)), k)
+    return m.select(subnormal, m.sub(k, float(shift)), k), f
+
+
+def _log(m: Real, x: str) -> str:
+    k, f = _split_any(m, x)
     return _special_logs(m, _log_sum(m, k, f, 0.0), x, 0.0)
 
 
@@ -202,6 +247,6 @@ def _logaddexp(m: Real, x: str, y: str) -> str:
 
 FUNCTIONS: dict[str, Rule] = {
     "exp": _exp, "expm1": _expm1, "tanh": _tanh, "sinh": _sinh, "cosh": _cosh,
-    "log": _log, "log1p": _log1p, "logaddexp": _logaddexp,
+    "log": _log, "log1p": _log1p, "logaddexp": _logaddexp, "erf": _erf, "pow": power.power(_split_any, _exp),
     "sin": trigonometry.quarter_turned("sin", 0), "cos": trigonometry.quarter_turned("cos", 1),
 }  # fmt: skip
