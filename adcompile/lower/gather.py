@@ -66,7 +66,10 @@ class _Level:
 
 @dataclass(frozen=True)
 class _Nest:
-    """A rectangular nest; ``carried`` gives the innermost parameter and result of each carried value."""
+    """A rectangular nest; ``carried`` gives the innermost parameter and result of each carried value.
+
+    ``inside`` is everything that only the nest knows: indices, parameters of every loop, results of equations.
+    """
 
     context: Context
     eqn: Eqn
@@ -74,6 +77,7 @@ class _Nest:
     body: Block
     carried: tuple[tuple[Value, Atom], ...]
     scalars: Mapping[Value, Eqn]
+    inside: frozenset[Atom]
 
     def form(self, atom: Atom) -> Affine:
         """The affine form of a subscript, through the equations of the body."""
@@ -85,20 +89,23 @@ def _see(context: Context, eqn: Eqn) -> _Nest | None:
     levels: list[_Level] = []
     places = list(range(len(eqn.outs)))
     loop, scalars = eqn, {}
+    params: set[Value] = set()
     with context.inside(context.op.builder.child()) as scratch:
         while True:
-            level = _level(context, loop, {e.index for e in levels})
+            level = _level(context, loop, params)
             if level is None:
                 return None
             levels.append(level)
             (body,) = loop.regions
+            params.update(body.params)
             for inner in body.eqns:
                 scratch.append(inner)
             loops = [e for e in body.eqns if e.op == "loop"]
             scalars |= {o: e for e in body.eqns for o in e.outs}
             if not loops:
                 pairs = tuple((body.params[1 + k], body.results[k]) for k in places)
-                return _Nest(_looking_into(context, scratch), eqn, tuple(levels), body, pairs, scalars)
+                inside = frozenset(params.union(scalars))
+                return _Nest(_looking_into(context, scratch), eqn, tuple(levels), body, pairs, scalars, inside)
             found = _follow(body, loops, places)
             if found is None:
                 return None
@@ -111,6 +118,7 @@ def _looking_into(context: Context, scratch: Builder) -> Context:
 
 
 def _level(context: Context, loop: Eqn, outer: set[Value]) -> _Level | None:
+    """A loop whose bounds are known outside the nest; ``outer`` are the parameters of the loops around it."""
     start, stop, step = loop.args[:3]
     if not isinstance(step, Const) or step.value not in (1, -1):
         return None
@@ -154,8 +162,13 @@ class _Scatter:
 
 
 def _find(nest: _Nest) -> _Scatter | None:
-    """A carried array whose scattered terms may be gathered."""
-    if not all(_allowed(e) for e in nest.body.eqns):
+    """A carried array whose scattered terms may be gathered.
+
+    The innermost loop may not read what an outer one carries, for that is a version of an array that is not kept.
+    """
+    kept = {p for p, _ in nest.carried} | {level.index for level in nest.levels} | nest.scalars.keys()
+    read = {*(a for e in nest.body.eqns for a in e.args), *nest.body.results}
+    if not all(_allowed(e) for e in nest.body.eqns) or read & nest.inside - kept:
         return None
     for place, (param, result) in enumerate(nest.carried):
         if isinstance(param.type, Array) and param.type.dtype in FLOATS:
@@ -174,10 +187,15 @@ def _is_scalar(eqn: Eqn) -> bool:
 
 
 def _scatter(nest: _Nest, place: int, param: Value, result: Atom) -> _Scatter | None:
-    """The additions to one array, where they are all that is done to it and shifts of one another."""
+    """The additions to one array, where they are all that is done to it and shifts of one another.
+
+    No equation may read any version of the array but the addition that makes the next one: it would see sums too early.
+    """
     added: list[Eqn] = []
     version: Atom = param
     for eqn in nest.body.eqns:
+        if any(a in eqn.args for a in (param, *(e.outs[0] for e in added)) if a is not version):
+            return None
         if version not in eqn.args:
             continue
         if eqn.op != "accumulate" or eqn.args[0] is not version or version in eqn.args[1:]:
@@ -186,7 +204,7 @@ def _scatter(nest: _Nest, place: int, param: Value, result: Atom) -> _Scatter | 
             return None
         added.append(eqn)
         version = eqn.outs[0]
-    if version is not result or len(added) < 2:
+    if version is not result or nest.body.results.count(version) > 1 or len(added) < 2:
         return None
     split = [tuple(_along(nest, a) for a in eqn.args[2:]) for eqn in added]
     base = tuple((level, rest if level is None else Affine(0, rest.terms)) for level, rest in split[0])
@@ -222,22 +240,21 @@ def _shift(one: Sequence, base: Sequence, depth: int) -> tuple[int, ...] | None:
 
 
 def _may_move(nest: _Nest, scatter: _Scatter) -> bool:
-    """Whether the terms, all together, may be computed before anything else that the nest does."""
-    indices = {level.index for level in nest.levels}
-    params = {param for param, _ in nest.carried}
-    outside = lambda atom: isinstance(atom, Const) or atom in indices or atom not in nest.scalars
-    if any(form.terms.keys() & (indices | nest.scalars.keys()) for _, form in scatter.subscripts):
+    """Whether the terms, all together, may be computed before anything else that the nest does.
+
+    They read the indices, what is known outside the nest, and elements that no earlier iteration has written.
+    """
+    known = {level.index for level in nest.levels} | {p for p, _ in nest.carried if isinstance(p.type, Array)}
+    if any(nest.inside & form.terms.keys() for _, form in scatter.subscripts):
         return False
     size = 0
     for term in scatter.terms:
         needed = _slice(nest, term)
         size += len(needed)
-        reads = {a for e in needed for a in e.args if outside(a)} | {term}
+        reads = {term, *(a for e in needed for a in e.args)} - nest.scalars.keys()
         if any(own_cost(e) > HEAVY for e in needed) or not all(_reads_old(nest, e) for e in needed if e.op == "index"):
             return False
-        if any(e.op in ("store", "accumulate") for e in needed) or any(
-            a in params and not isinstance(a.type, Array) for a in reads
-        ):
+        if any(e.op in ("store", "accumulate") for e in needed) or reads & nest.inside - known:
             return False
     return size <= _LARGEST
 
@@ -255,19 +272,23 @@ def _slice(nest: _Nest, atom: Atom) -> list[Eqn]:
 
 
 def _reads_old(nest: _Nest, read: Eqn) -> bool:
-    """Whether an element that is read was not written by another iteration."""
+    """Whether an element that is read was not written by another iteration.
+
+    Where the nest writes the array, every iteration reads, before its write, the one element that it alone writes.
+    """
     array = read.args[0]
     if array not in {param for param, _ in nest.carried}:
-        return array not in nest.scalars
-    own = [tuple(nest.form(a) for a in read.args[1:])]
+        return array not in nest.inside
+    own = tuple(nest.form(a) for a in read.args[1:])
     version, written = {array}, []
     for eqn in nest.body.eqns:
         if eqn.args and eqn.args[0] in version and eqn.op in ("store", "accumulate"):
             version.add(eqn.outs[0])
             written.append(tuple(nest.form(a) for a in eqn.args[2:]))
-    along = [_along(nest, a)[0] for a in read.args[1:]]
-    once = sorted(k for k in along if k is not None) == list(range(len(nest.levels)))
-    return not written or (once and all(w == own[0] for w in written))
+    along = [_along(nest, a) for a in read.args[1:]]
+    once = sorted(k for k, _ in along if k is not None) == list(range(len(nest.levels)))
+    clear = not any(nest.inside & rest.terms.keys() for _, rest in along)
+    return not written or (once and clear and all(w == own for w in written))
 
 
 # -- the gathering nest ---------------------------------------------------------------------------------------------

@@ -109,13 +109,18 @@ class _Plan:
 
 
 class _Looking:
-    """Asks the questions about one loop; its equations must be in sight of the context."""
+    """Asks the questions about one loop; its equations must be in sight of the context.
+
+    ``inner`` is what may differ from one iteration to the next in ways nobody knows: a proof must not use it.
+    """
 
     def __init__(self, context: Context, eqn: Eqn):
         self.context, self.indices, self.eqn, (self.body,) = context, context.indices, eqn, eqn.regions
         self.index = self.body.params[0]
         self.nested: list[Value] = []
-        self.inner = {*self.body.params[1:], *(o for e in walk(self.body) for o in e.outs)}
+        around = [e for e in walk(self.body) if e.regions]
+        carried = [p for e in (eqn, *around) for r in e.regions for p in r.params[1:]]
+        self.inner = {*carried, *(o for e in walk(self.body) for o in e.outs)}
         self.other = Value(self.index.type, self.index.name)
         last = self.indices.bounds[self.index][1]
         self.indices.bounds[self.other] = (Affine(1, {self.index: 1}), last)
@@ -167,7 +172,11 @@ class _Looking:
         return self._never_meet(one.place, two.place) and (one is two or self._never_meet(two.place, one.place))
 
     def _never_meet(self, one: tuple[Affine, ...], two: tuple[Affine, ...]) -> bool:
-        """Whether an element of one iteration is none of a later one."""
+        """Whether an element of one iteration is none of a later one.
+
+        Along one dimension a subscript is always larger than the other, whatever the indices of the loops inside are in
+        either. Where ``two`` stays the same that includes the same iteration, as the index then runs over all of them.
+        """
         names = {self.index: self.other}
         for inner in self.nested:
             if inner in self.indices.bounds:

@@ -224,7 +224,7 @@ class Residuals:
         plain = op.shape(op.handle(value))
         if eqn is not None and eqn.op == "if" and any(self._hoist(s) is None for s in plain):
             known = list(zip(*sizes_by_branch(op.builder, eqn, value), strict=True))
-            if all(a is not None and b is not None for a, b in known):
+            if all(isinstance(a, Const) or op.builder.definition(a) for pair in known for a in pair):
                 return tuple(op.handle(a) if a == b else op.where(eqn.args[0], a, b) for a, b in known)
         return plain
 
@@ -275,7 +275,7 @@ class Residuals:
             )
             env.update(zip(eqn.outs, outs, strict=True))
         for stack, held in zip(self.stacks, own[len(self.rows) :], strict=True):
-            sizes = [op.handle(env.get(s.atom, s.atom)) if isinstance(s.atom, Value) else s for s in stack.sizes]
+            sizes = [op.handle(env.get(s.atom, s.atom)) for s in stack.sizes]
             env.update(zip(stack.values, stack.read(op, held, place, sizes), strict=True))
         moved = substitute(Block((), self.block.eqns, self.block.results), env)
         return Block(tuple(fresh), (*op.builder.eqns, *moved.eqns), moved.results)

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from adcompile.ir import ANY, Atom, Eqn, Value
+from adcompile.ir import ANY, Atom, Block, Eqn, Value
 from adcompile.ir.builder import Builder
+from adcompile.ir.core import eqn_inputs
 from adcompile.ir.types import INDEX
 from adcompile.primitives import Emitter
 from adcompile.primitives.buffer import UP_TO
@@ -113,28 +114,45 @@ class Stacks:
 
 
 def _fills_directly(builder: Builder, tape: Value, around: Value, top: Value) -> bool:
-    """Let a loop whose tape grows from nothing fill the tape around it, from ``top`` on; False where it does not."""
+    """Let a loop whose tape grows from nothing fill the tape around it, from ``top`` on; False where it does not.
+
+    The loop is replaced by one that starts with the tape around and has every subscript of its tape moved by ``top``.
+    That is the same where its body does nothing with its tape but grow it and store to it once, both of its own: what
+    is stored by a loop inside the body would stay where it is, and overwrite what earlier iterations have recorded.
+    """
     loop = builder.definitions.get(tape)
-    if loop is None or loop.op != "while" or tape.type.rank != 1:
+    if loop is None or loop.op != "while" or tape.type.rank != 1 or tape not in builder.filled:
         return False
     place, body = loop.outs.index(tape), loop.regions[-1]
     start = builder.definitions.get(loop.args[place])  # type: ignore[arg-type]
-    if start is None or start.op != "full" or [tape] != [v for v in builder.filled if v is tape]:
+    steps = _steps(body, place)
+    if start is None or start.op != "full" or not steps or any(tape in eqn_inputs(e) for e in builder.eqns):
         return False
-    eqns: list[Eqn] = []
-    moved = {"grow": 1, "store": 2}
-    for eqn in body.eqns:
-        at = moved.get(eqn.op)
-        if at is not None and (eqn.args[0] is body.params[place] or eqn.outs[0] is body.results[place]):
-            shifted = Eqn("add", (top, eqn.args[at]), (Value(INDEX),), {}, eqn.loc)
-            eqns.append(shifted)
-            eqn = replace(eqn, args=(*eqn.args[:at], shifted.outs[0], *eqn.args[at + 1 :]))
-        eqns.append(eqn)
+    eqns = [e for eqn in body.eqns for e in (_moved(eqn, top) if eqn in steps else [eqn])]
     args = (*loop.args[:place], around, *loop.args[place + 1 :])
     filled = replace(loop, args=args, regions=(*loop.regions[:-1], replace(body, eqns=tuple(eqns))))
     builder.eqns[builder.eqns.index(loop)] = filled
     builder.definitions.update(dict.fromkeys(loop.outs, filled))
     return True
+
+
+def _steps(body: Block, place: int) -> list[Eqn]:
+    """The equations by which a body grows a tape that it carries and stores to it; none if it does anything else."""
+    version, steps = body.params[place], []
+    for op in ("grow", "store"):
+        readers = [e for e in body.eqns if version in eqn_inputs(e)]
+        if len(readers) != 1 or readers[0].op != op or readers[0].args[0] is not version:
+            return []
+        steps += readers
+        (version,) = readers[0].outs
+    return steps if version is body.results[place] and not any(version in eqn_inputs(e) for e in body.eqns) else []
+
+
+def _moved(eqn: Eqn, top: Value) -> list[Eqn]:
+    """An equation of a tape with its length, or all its subscripts, moved by ``top``."""
+    first = 1 if eqn.op == "grow" else 2
+    sums = [Eqn("add", (top, a), (Value(INDEX),), {}, eqn.loc) for a in eqn.args[first:]]
+    return [*sums, replace(eqn, args=(*eqn.args[:first], *(e.outs[0] for e in sums)))]
 
 
 def _product(sizes: Sequence[Any]) -> Any:

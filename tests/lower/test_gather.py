@@ -99,3 +99,92 @@ def test_a_loop_that_reads_what_it_adds_to_stays():
     u = np.linspace(0.2, 1.0, 7)
     assert adcompile.jit(f)(u) == pytest.approx(np.sum(update_that_reads(u.copy()) ** 2))
     np.testing.assert_allclose(adcompile.grad(f)(u), by_complex_steps(f, u), rtol=1e-11)
+
+
+def sweeps_in_place(u):
+    for i in range(1, u.shape[0] - 1):
+        u[i] = u[i] + u[i - 1] * u[i + 1]
+    return u
+
+
+def other_array_written_behind(u):
+    v, w = u.copy(), u * u
+    for i in range(1, u.shape[0] - 1):
+        v[i] = u[i - 1] * w[i] + u[i + 1] * w[i - 1]
+        w[i] = v[i] * u[i]
+    return v + w
+
+
+def places_are_data(u):
+    k, v = np.array([1, 1, 3, 2, 5, 1, 1]), u.copy()
+    for i in range(7):
+        v[i] = u[k[i] - 1] * u[k[i] + 1]
+    return v
+
+
+def place_is_carried(u):
+    k, v = 1, u.copy()
+    for i in range(u.shape[0] - 2):
+        v[i] = u[k - 1] * u[k + 1]
+        k = 1 + (2 * k + i) % 3
+    return v
+
+
+def same_places_from_many_iterations(u):
+    w, v = np.outer(u, u), np.zeros((7, 7))
+    for i in range(3):
+        for j in range(3):
+            v[i, j] = w[i - j + 3, j - i + 3] * w[i - j + 2, j - i + 3]
+    return np.sum(v, 0)
+
+
+def triangle(u):
+    w, v = np.outer(u, u), np.zeros((7, 7))
+    for i in range(1, 6):
+        for j in range(i):
+            v[i, j] = w[i - 1, j] * w[i + 1, j]
+    return np.sum(v, 1)
+
+
+def branches(u):
+    v = u.copy()
+    for i in range(1, u.shape[0] - 1):
+        if u[i] > 0.57:
+            v[i] = u[i - 1] * u[i + 1]
+    return v
+
+
+def every_second(u):
+    v = u.copy()
+    for i in range(1, u.shape[0] - 1, 2):
+        v[i] = u[i - 1] * u[i + 1]
+    return v
+
+
+def strided_view(u):
+    w, v = u[::2], u.copy()
+    for i in range(w.shape[0] - 2, 0, -1):
+        v[i] = w[i - 1] * w[i + 1]
+    return v
+
+
+def overlapping_views(u):
+    left, right = u[:-1], u[1:]
+    for i in range(1, left.shape[0] - 1):
+        left[i] = right[i - 1] * right[i + 1] + left[i + 1]
+    return u
+
+
+NEIGHBOURS = (
+    sweeps_in_place, other_array_written_behind, places_are_data, place_is_carried, same_places_from_many_iterations,
+    triangle, branches, every_second, strided_view, overlapping_views,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kernel", NEIGHBOURS, ids=lambda f: f.__name__)
+def test_what_may_not_be_gathered_is_right(kernel):
+    f = lambda u: np.sum(kernel(u.copy()) ** 2)
+    u = np.linspace(0.2, 1.1, 7)
+    moved = np.eye(7) * 1e-5
+    expected = [(f(u + h) - f(u - h)) / 2e-5 for h in moved]
+    np.testing.assert_allclose(adcompile.grad(f)(u), expected, rtol=1e-7, atol=1e-9)

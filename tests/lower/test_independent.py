@@ -86,3 +86,39 @@ def last_wins(a):
 def test_dependent_iterations_keep_their_order(f):
     a = np.arange(1.0, 7.0)
     assert adcompile.jit(f)(a) == pytest.approx(f(a))
+
+
+def inner_loop_carries_the_place(a):
+    b = np.zeros(2 * a.shape[0] + 2)
+    for i in range(a.shape[0] - 1, -1, -1):
+        k = 3 * i % 4
+        for j in range(3):
+            b[i + k] = a[i] * (j + 1)
+            k = (k + i) % 5
+    return np.sum(b * np.arange(b.shape[0]))
+
+
+def shared_between_iterations(a):
+    b = a.copy()
+    for i in range(a.shape[0] - 1, -1, -1):
+        for j in range(2):
+            b[i + j - 1] = a[i] + 2.0 * j
+    return np.sum(b * np.arange(b.shape[0]))
+
+
+def reads_what_one_iteration_writes(a):
+    b, s = a.copy(), 0.0
+    for i in range(a.shape[0]):
+        b[i] = 2.0 * a[i]
+        s += b[0] + b[3]
+    return s
+
+
+@pytest.mark.parametrize(
+    "f", [inner_loop_carries_the_place, shared_between_iterations, reads_what_one_iteration_writes]
+)
+def test_iterations_that_meet_keep_their_order(f):
+    a = np.arange(1.0, 6.0)
+    assert adcompile.jit(f)(a) == pytest.approx(f(a))
+    expected = [(f(a + h) - f(a - h)) / 2e-5 for h in 1e-5 * np.eye(5)]
+    np.testing.assert_allclose(adcompile.grad(f)(a), expected, rtol=1e-7, atol=1e-8)
