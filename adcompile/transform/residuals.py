@@ -223,8 +223,8 @@ class Residuals:
             return (op.handle(op.builder.filled[value]), *op.shape(op.handle(value))[1:])
         plain = op.shape(op.handle(value))
         if eqn is not None and eqn.op == "if" and any(self._hoist(s) is None for s in plain):
-            known = list(zip(*sizes_by_branch(op.builder, eqn, value), strict=True))
-            if all(isinstance(a, Const) or op.builder.definition(a) for pair in known for a in pair):
+            known = sizes_by_branch(op.builder, eqn, value)
+            if known and all(isinstance(a, Const) or op.builder.definition(a) for pair in known for a in pair):
                 return tuple(op.handle(a) if a == b else op.where(eqn.args[0], a, b) for a, b in known)
         return plain
 
@@ -275,7 +275,8 @@ class Residuals:
             )
             env.update(zip(eqn.outs, outs, strict=True))
         for stack, held in zip(self.stacks, own[len(self.rows) :], strict=True):
-            sizes = [op.handle(env.get(s.atom, s.atom)) for s in stack.sizes]
+            atoms = [env.get(s.atom, s.atom) if isinstance(s.atom, Value) else s.atom for s in stack.sizes]
+            sizes = [op.handle(a) for a in atoms]
             env.update(zip(stack.values, stack.read(op, held, place, sizes), strict=True))
         moved = substitute(Block((), self.block.eqns, self.block.results), env)
         return Block(tuple(fresh), (*op.builder.eqns, *moved.eqns), moved.results)

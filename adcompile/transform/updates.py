@@ -1,6 +1,8 @@
 """Finds updates of an element in its place: ``a[i] = a[i] + v`` becomes ``a[i] += v``.
 
 Reverse mode leaves the cotangent of ``a[i]`` where it is, instead of taking it out, zeroing it and adding it again.
+It is the same update where the element is read from the very version of the array that is stored to, at the same
+subscripts, one element and not a selection, nobody else reads the sum, and NumPy adds in the dtype of the array.
 """
 
 from __future__ import annotations

@@ -384,3 +384,15 @@ def arrays_of_a_loop_after_a_continue(u, v, m, n):
             r = w[:, (j + 1) % 3]
             r += np.sin((c[::-1] + g[0]) * g[:, -1])
     return w
+
+
+@program(array(3, 0, n=3))
+def size_divided_in_a_branch(x, n, k):
+    s = x[0]
+    for _ in range(n):
+        if k > 0:
+            b = np.sin(x[0] * np.ones(n // k)) * s + x[1]
+            s = s + np.sum(b * b)
+        else:
+            s = s * x[2]
+    return s
