@@ -149,7 +149,7 @@ def vmap(f: Any = None, in_axes: AxesTree = 0, out_axes: AxesTree = 0, **options
     """
     if f is None:
         return lambda real: vmap(real, in_axes, out_axes, **options)  # type: ignore[return-value]
-    return Transform(Mapped(f, in_axes, out_axes), Batched(in_axes, out_axes), Options(**options))
+    return Transform(Mapped(f, in_axes, out_axes), Batched(in_axes, out_axes), Options.of(options))
 
 
 # -- programs with seeds ----------------------------------------------------------------------------------------
