@@ -216,6 +216,16 @@ def ours(backend: str, name: str) -> Case:
     return Case(lambda: gradient(*args), lambda: primal(*args))
 
 
+def hand_numba(name: str) -> Case:
+    from benchmarks.kernels_adjoint import GRADIENTS, PRIMALS
+
+    gradient, primal, args = GRADIENTS[name], PRIMALS[name], arguments(name)
+    return Case(lambda: gradient(*args), lambda: primal(*args))
+
+
+BY_HAND = ("jacobi", "heat", "newton", "lu")
+
+
 def jax_jit(name: str) -> Case:
     import jax
 
@@ -233,6 +243,8 @@ def workload(name: str) -> Workload:
         Competitor("JAX jit", partial(jax_jit, name)),
         Competitor("adcompile llvm", partial(ours, "llvm", name)),
     )
+    if name in BY_HAND:
+        competitors += (Competitor("hand-written Numba", partial(hand_numba, name)),)
     return Workload(f"kernel-{name}", f"{name} kernel, value and gradient", "float64", competitors, pause=0.01)
 
 

@@ -17,6 +17,7 @@ from adcompile.ir import Array, Atom, Block, Const, Eqn, Scalar, Trace, Value, f
 from adcompile.ir.core import eqn_inputs
 from adcompile.primitives import PRIMITIVES
 from adcompile.primitives.evaluate import spell
+from adcompile.primitives.indexing import advanced_position
 from adcompile.source import SourceLoc
 
 WIDTH = 88
@@ -229,7 +230,13 @@ class Writer:
     def in_place(self, eqn: Eqn, depth: int) -> None:
         """An update of an array, whose new version takes the name."""
         texts = [self.read(a) for a in eqn.args]
-        self.write(depth, spell(eqn, [wrap(texts[0], ATOMIC), *(t.text for t in texts[1:])]), eqn.loc)
+        words = [wrap(texts[0], ATOMIC), *(t.text for t in texts[1:])]
+        negated = texts[1].precedence == UNARY and words[1].startswith("-")
+        if negated and eqn.op == "accumulate" and advanced_position(eqn.attrs["spec"]) is None:
+            line = spell(eqn, [words[0], bare(words[1][1:]), *words[2:]]).replace("] += ", "] -= ", 1)
+        else:
+            line = spell(eqn, words)
+        self.write(depth, line, eqn.loc)
         self.names.take(eqn.outs[0], texts[0].text)
 
     def flush(self, eqn: Eqn, depth: int) -> None:

@@ -25,6 +25,9 @@ class Builder:
         self.equal: dict[Atom, Atom] = {}
         self.sizes: dict[tuple[Atom, int], Any] = {}
         self.answers: dict[Any, Any] = {}
+        self.survivors: Any = parent.survivors if parent else None
+        self.survived: dict[Value, Eqn] = {}
+        self.filled: dict[Value, Atom] = {}
         self.loc: SourceLoc | None = parent.loc if parent else None
         self.note: str = parent.note if parent else ""
 

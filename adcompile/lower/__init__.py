@@ -14,7 +14,9 @@ from adcompile.ir.builder import Builder
 from adcompile.lower import elementwise, movement, products, reductions, searching, updates
 from adcompile.lower.context import Context
 from adcompile.lower.control import lower_block
+from adcompile.lower.gather import gather_loops
 from adcompile.lower.growth import expand_growth
+from adcompile.lower.independent import free_iterations
 from adcompile.lower.merge import merge_loops
 from adcompile.lower.split import split_loops
 from adcompile.lower.stack import stack_products
@@ -62,7 +64,14 @@ def lower(trace: Trace, *, vectors: bool = True) -> Trace:
     atoms = tuple(context.buffer(r).atom for r in results)
     block = drop_dead(Block(trace.params, tuple(context.op.builder.eqns), atoms))
     merged = simplify(replace(trace, block=merge_loops(block, vectors)))
-    return insert_copies(simplify(replace(trace, block=split_loops(merged.block))) if vectors else merged)
+    return insert_copies(_for_vectors(merged) if vectors else merged)
+
+
+def _for_vectors(trace: Trace) -> Trace:
+    """The loops as vector registers like them."""
+    for stage in (split_loops, gather_loops, free_iterations):
+        trace = simplify(replace(trace, block=stage(trace.block)))
+    return trace
 
 
 def executable(trace: Trace) -> Trace:

@@ -34,6 +34,7 @@ class Indices:
     def __init__(self, context: Any):
         self.context = context
         self.bounds: dict[Value, tuple[Affine, Affine]] = {}
+        self.depths: dict[Value, int] = {}
         self.facts: list[Affine] = []
         self.known: dict[Value, Affine] = {}
         self.proofs: dict[Hashable, float] = {}
@@ -47,7 +48,7 @@ class Indices:
         if stride:
             first, last = self.form(start), self._end(start, stop).plus(Affine(-1 if stride > 0 else 1))
             low, high = (first, last) if stride > 0 else (last, first)
-            self.bounds[index] = (low, high)
+            self.bounds[index], self.depths[index] = (low, high), len(self.facts)
             self.facts.append(high.plus(low, -1))
             self.proofs.clear()
         yield
@@ -146,9 +147,9 @@ class Indices:
         return atom in self.bounds or (eqn is not None and eqn.op in _CHOICES)
 
     def _rank(self, atom: Value, factor: int) -> int:
-        """Loop indices first, then the exact replacements, then those that choose."""
+        """Loop indices first, the innermost before those that its bounds depend on; then exact replacements."""
         if atom in self.bounds:
-            return 0
+            return -self.depths[atom]
         eqn = self._definition(atom)
         exact = eqn is not None and eqn.op == ("minimum" if factor > 0 else "maximum")
         return 1 if exact else 2

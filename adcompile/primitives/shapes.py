@@ -12,6 +12,9 @@ from adcompile.ir import Array, Atom, Block, Const, Eqn, Value
 from adcompile.ir.builder import Builder
 from adcompile.ir.core import substitute
 
+_DIVISIONS = ("floordiv", "mod")
+"""Integer arithmetic that fails for some operands."""
+
 
 def keeping_shape(builder: Builder, inits: Sequence[Atom], params: Sequence[Value], body: Block) -> set[int]:
     """Positions of the carried arrays whose shape is that of their start value in every iteration."""
@@ -43,20 +46,34 @@ def branch_sizes(builder: Builder, eqn: Eqn, out: Value) -> list[Atom] | None:
 
 
 def _branch_sizes(builder: Builder, eqn: Eqn, out: Value) -> list[Atom] | None:
+    pairs = sizes_by_branch(builder, eqn, out)
+    return [a for a, _ in pairs] if pairs is not None and all(a == b for a, b in pairs) else None
+
+
+def sizes_by_branch(builder: Builder, eqn: Eqn, out: Value) -> list[tuple[Atom, Atom]] | None:
+    """The sizes that a result of an ``if`` has from either branch; None where one is known in the branch only."""
+    return builder.remembered(("by branch", eqn, out), lambda: _sizes_by_branch(builder, eqn, out))
+
+
+def _sizes_by_branch(builder: Builder, eqn: Eqn, out: Value) -> list[tuple[Atom, Atom]] | None:
     place = eqn.outs.index(out)
     op = builder.remembered(eqn, lambda: _probe(builder, [e for r in eqn.regions for e in r.eqns], {}))
     one, two = ([hoisted(builder, op.builder, (), a) for a in _sizes(op, r.results[place])] for r in eqn.regions)
-    return [a for a in one if a is not None] if one == two and None not in one else None
+    pairs = [(a, b) for a, b in zip(one, two, strict=True) if a is not None and b is not None]
+    return pairs if len(pairs) == len(one) else None
 
 
 def hoisted(outer: Builder, inner: Builder, params: Container[Atom], atom: Atom) -> Atom | None:
-    """A size of a region (its ``params``, and what ``inner`` defines) as one outside it; None where there is none."""
+    """A size of a region (its ``params``, and what ``inner`` defines) as one outside it; None where there is none.
+
+    The region may not run at all: no division leaves it, unless by a constant.
+    """
     from adcompile.primitives.algebra import PRIMITIVES, Emitter
 
     if isinstance(atom, Const) or (atom not in inner.definitions and atom not in params):
         return atom
     eqn = inner.definitions.get(atom)
-    if eqn is None or eqn.regions:
+    if eqn is None or eqn.regions or (eqn.op in _DIVISIONS and not isinstance(eqn.args[1], Const)):
         return None
     op = Emitter(outer)
     if eqn.op == "dim" and eqn.args[0] not in inner.definitions and eqn.args[0] not in params:

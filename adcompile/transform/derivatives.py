@@ -26,6 +26,7 @@ from adcompile.transform.batch import batch_block
 from adcompile.transform.forward import forward
 from adcompile.transform.reverse import ADJOINT, accumulate, backward, sweep
 from adcompile.transform.simplify import number_values, simplify
+from adcompile.transform.updates import find_updates
 
 
 def jvp_trace(trace: Trace, varied: Sequence[int]) -> Trace:
@@ -47,7 +48,7 @@ def vjp_trace(trace: Trace, wanted: Sequence[int]) -> Trace:
     """Values, and the pullback of cotangents given as further params."""
     number_values(trace.block)
     op = Emitter(Builder())
-    swept = sweep(op, trace.block, {}, {trace.params[k] for k in wanted})
+    swept = sweep(op, find_updates(trace.block), {}, {trace.params[k] for k in wanted})
     floats = [r for r in swept.results if is_float(r.type)]
     seeds = [Value(r.type, f"{_name(r, 'out')}_bar") for r in floats]
     bars: dict[Value, Atom] = {}
@@ -63,7 +64,7 @@ def gradient_trace(trace: Trace, wanted: Sequence[int], *, value: bool, aux: boo
     """The gradient of the first result, a scalar; the other results are returned as they are where ``aux``."""
     number_values(trace.block)
     op = Emitter(Builder())
-    swept = sweep(op, trace.block, {}, {trace.params[k] for k in wanted})
+    swept = sweep(op, find_updates(trace.block), {}, {trace.params[k] for k in wanted})
     loss, *others = swept.results
     bars: dict[Value, Atom] = {}
     accumulate(op, bars, loss, op.constant(1.0, loss.type).atom)
@@ -151,7 +152,7 @@ def _by_columns(op: Emitter, trace: Trace, wanted: Sequence[int]) -> list[Atom]:
 def _by_rows(op: Emitter, trace: Trace, wanted: Sequence[int]) -> list[Atom]:
     """For each float result, the reverse sweep at all its unit vectors at once."""
     params = [trace.params[k] for k in wanted]
-    swept = sweep(op, trace.block, {}, set(params))
+    swept = sweep(op, find_updates(trace.block), {}, set(params))
     rows: list[Atom] = []
     for result in swept.results:
         if not is_float(result.type):

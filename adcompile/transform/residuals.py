@@ -7,17 +7,18 @@ iteration, stored in the forward loop and read in the reverse one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from adcompile.analysis.overwrites import survivors
 from adcompile.ir import Array, Atom, Block, Const, Eqn, Scalar, Value, free_values
 from adcompile.ir.builder import Builder
 from adcompile.ir.core import substitute
 from adcompile.primitives import PRIMITIVES, Emitter
 from adcompile.primitives.indexing import trip_count
-from adcompile.primitives.shapes import hoisted
-from adcompile.transform.tapes import Rows, Stack
+from adcompile.primitives.shapes import hoisted, sizes_by_branch
+from adcompile.transform.tapes import Rows, Stacks
 
 _DEAR = {"exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "pow", "erf", "erfc", "sqrt", "cbrt", "div"}
 """Elementwise primitives dearer than reading a recorded value."""
@@ -31,17 +32,29 @@ class Recomputation:
 
     def __init__(self, builder: Builder, inside: set[Value], given: set[Value], may_load: Callable[[Atom], bool]):
         self.builder, self.inside, self.given, self.may_load = builder, inside, given, may_load
+        self.routes: dict[Value, Eqn | None] = {}
 
     def cheap(self, value: Value) -> bool:
         """Whether a value follows by scalar arithmetic from what is at hand."""
-        eqn = self.builder.definitions.get(value)
-        if eqn is None or eqn.regions or isinstance(value.type, Array) or eqn.op in _DEAR:
+        return self.route(value) is not None
+
+    def route(self, value: Value) -> Eqn | None:
+        """The equation that gives a value again from what is at hand: its own, or a read of where it survives."""
+        if value not in self.routes:
+            eqn, survived = self.builder.definitions.get(value), self.builder.survived.get(value)
+            own = eqn is not None and self._is_cheap(eqn)
+            again = survived is not None and all(map(self._at_hand, survived.args))
+            self.routes[value] = eqn if own else survived if again else None
+        return self.routes[value]
+
+    def _is_cheap(self, eqn: Eqn) -> bool:
+        if eqn.regions or isinstance(eqn.outs[0].type, Array) or eqn.op in _DEAR:
             return False
         if eqn.op == "index" and not self.may_load(eqn.args[0]):
             return False
         if not (PRIMITIVES[eqn.op].elementwise or eqn.op in ("index", "dim")):
             return False
-        return all(self._at_hand(a) for a in eqn.args)
+        return all(map(self._at_hand, eqn.args))
 
     def _at_hand(self, atom: Atom) -> bool:
         if isinstance(atom, Const) or atom not in self.inside:
@@ -52,23 +65,91 @@ class Recomputation:
 
     def equations(self, values: Sequence[Value], recorded: set[Value]) -> list[Eqn]:
         """The equations that compute some cheap values from what is at hand and ``recorded``, in order."""
-        repeat: dict[Eqn, None] = {}
-        stack = list(values)
-        while stack:
-            eqn = self.builder.definitions[stack.pop()]
-            repeat[eqn] = None
-            stack += [a for a in eqn.args if isinstance(a, Value) and a in self.inside and a not in recorded]
-        return [eqn for eqn in self.builder.eqns if eqn in repeat]
+        ordered: dict[Value, Eqn] = {}
+
+        def visit(value: Value) -> None:
+            eqn = self.route(value)
+            if eqn is None or value in ordered:
+                return
+            for atom in eqn.args:
+                if isinstance(atom, Value) and atom in self.inside and atom not in recorded:
+                    visit(atom)
+            ordered[value] = eqn
+
+        for value in values:
+            visit(value)
+        places = {eqn: place for place, eqn in enumerate(self.builder.eqns)}
+        found = list(dict.fromkeys(ordered.values()))
+        return sorted(found, key=places.__getitem__) if all(eqn in places for eqn in found) else found
+
+
+@dataclass(frozen=True)
+class Surviving:
+    """The scalars of a nest whose elements survive, and a stand-in for each array as the loop that carries it ends.
+
+    Reverse regions read the stand-ins, until the loop has been emitted.
+    """
+
+    scalars: Mapping[Value, tuple[Value, tuple[Atom, ...]]]
+    arrays: Mapping[tuple[Eqn, int], Value]
+
+    def ends(self, loop: Eqn, outs: Sequence[Value]) -> dict[Value, Atom]:
+        """What the stand-ins of one loop stand for."""
+        return {array: outs[place] for (eqn, place), array in self.arrays.items() if eqn is loop}
+
+
+def surviving(nest: Eqn) -> Surviving:
+    """What survives in a loop nest (in none, for a ``while``)."""
+    arrays: dict[tuple[Eqn, int], Value] = {}
+    scalars = {}
+    for result, where in survivors(nest).items() if nest.op == "loop" else ():
+        out = where.loop.outs[where.place]
+        array = arrays.setdefault((where.loop, where.place), Value(out.type, out.name))
+        scalars[result] = (array, where.subscripts)
+    return Surviving(scalars, arrays)
+
+
+def note_survivor(op: Emitter, eqn: Eqn, env: Mapping[Value, Atom]) -> None:
+    """Remember of a scalar that was just read or stored where it can be read again."""
+    known = op.builder.survivors
+    if known is None or not eqn.outs or eqn.outs[0] not in known.scalars:
+        return
+    array, subscripts = known.scalars[eqn.outs[0]]
+    source = eqn.args[1] if eqn.op == "store" else eqn.outs[0]
+    scalar, *at = (env.get(a, a) if isinstance(a, Value) else a for a in (source, *subscripts))
+    if isinstance(scalar, Value):
+        spec = (("int",),) * len(at)
+        op.builder.survived[scalar] = Eqn("index", (array, *at), (scalar,), {"spec": spec}, eqn.loc)
 
 
 def recompute(block: Block, builder: Builder) -> tuple[Block, list[Value]]:
     """A reverse branch with the scalars it can compute again from outside put in front; and what it still reads."""
+    op = Emitter(builder)
+    block = _with_sizes(block, set(builder.definitions), lambda array, axis: op.atom(op.size(array, axis)))
     inside = set(builder.definitions)
     needed = [v for v in free_values(block) if v in inside]
     again = Recomputation(builder, inside, set(), lambda array: False)
     wanted = [v for v in needed if again.cheap(v)]
     eqns = again.equations(wanted, set())
     return substitute(replace(block, eqns=(*eqns, *block.eqns)), {}), [v for v in needed if v not in wanted]
+
+
+def _with_sizes(block: Block, inside: set[Value], size: Callable[[Value, int], Atom]) -> Block:
+    """A reverse region that is handed the sizes of arrays, so that no array is recorded only for its sizes."""
+    names: dict[Value, Atom] = {}
+
+    def rebuilt(block: Block) -> Block:
+        kept = []
+        for eqn in block.eqns:
+            if eqn.op == "dim" and eqn.args[0] in inside:
+                names[eqn.outs[0]] = size(eqn.args[0], eqn.attrs["axis"])  # type: ignore[arg-type]
+            else:
+                kept.append(replace(eqn, regions=tuple(map(rebuilt, eqn.regions))))
+        return Block(block.params, tuple(kept), block.results)
+
+    kept = rebuilt(block)
+    inner = substitute(Block((), kept.eqns, kept.results), names, lambda value: value)
+    return Block(block.params, inner.eqns, inner.results)
 
 
 class Residuals:
@@ -82,13 +163,22 @@ class Residuals:
         bounds: Sequence[Atom] | None,
         block: Block,
     ):
-        self.outer, self.forward, self.block, self.bounds, self.params = outer, forward, block, bounds, params
+        self.outer, self.forward, self.bounds, self.params = outer, forward, bounds, params
+        self.block = _with_sizes(block, set(forward.builder.definitions) | set(params[1:]), self._size)
         inside = set(forward.builder.definitions) | set(params[1:])
-        needed = [v for v in free_values(block) if v in inside or v is params[0]]
-        self.recomputed, self.recorded = self._divide(needed, inside)
+        needed = [v for v in free_values(self.block) if v in inside or v is params[0]]
         self.count = None if bounds is None else trip_count(outer, bounds)
-        self.tapes = [self._tape(v) for v in self.recorded]
-        place = self._iteration(forward, params[0]) if self.recorded else None
+        stacked = self._changing([v for v in needed if isinstance(v.type, Array)])
+        sizes = [a for _, group in stacked for a in map(forward.atom, group)]
+        inside |= set(forward.builder.definitions)
+        needed += [a for a in dict.fromkeys(sizes) if isinstance(a, Value) and a in inside and a not in needed]
+        self.recomputed, recorded = self._divide(needed, inside)
+        apart = {v for values, _ in stacked for v in values}
+        self.rows = [v for v in recorded if v not in apart]
+        rows = [self._row(v) for v in self.rows]
+        self.stacks = [Stacks(outer, values, group, self.count) for values, group in stacked]
+        self.tapes: list[Rows | Stacks] = [*rows, *self.stacks]
+        place = self._iteration(forward, params[0]) if self.tapes else None
         self.tape_inits = [a for tape in self.tapes for a in tape.inits]
         self.tape_params = [p for tape in self.tapes for p in tape.params]
         self.tape_results = [a for tape in self.tapes for a in tape.record(forward, place)]
@@ -116,11 +206,36 @@ class Residuals:
         reached = stop.atom if bound is None or bound.op != "sub" else bound.args[0]
         return array.type.rank == 1 and self.outer.atom(size) == reached
 
-    def _tape(self, value: Value) -> Rows | Stack:
-        sizes = [self._hoist(size) for size in self.forward.shape(self.forward.handle(value))]
-        if any(size is None for size in sizes):
-            return Stack(self.outer, self.forward, value, self.count)
-        return Rows(self.outer, value, sizes, self.count)
+    def _size(self, array: Value, axis: int) -> Atom:
+        """A size of an array of the body, from outside where it is known there."""
+        size = self.forward.size(array, axis)
+        hoisted = self._hoist(size)
+        return self.forward.atom(size) if hoisted is None else self.outer.atom(hoisted)
+
+    def _row(self, value: Value) -> Rows:
+        return Rows(self.outer, value, [self._hoist(s) for s in self._sizes(value)], self.count)
+
+    def _sizes(self, value: Value) -> tuple[Any, ...]:
+        """The sizes of an array of the body; for one from a branch as its condition tells, if that is possible."""
+        op = self.forward
+        eqn = op.builder.definitions.get(value)
+        if value in op.builder.filled:
+            return (op.handle(op.builder.filled[value]), *op.shape(op.handle(value))[1:])
+        plain = op.shape(op.handle(value))
+        if eqn is not None and eqn.op == "if" and any(self._hoist(s) is None for s in plain):
+            known = sizes_by_branch(op.builder, eqn, value)
+            if known and all(isinstance(a, Const) or op.builder.definition(a) for pair in known for a in pair):
+                return tuple(op.handle(a) if a == b else op.where(eqn.args[0], a, b) for a, b in known)
+        return plain
+
+    def _changing(self, arrays: Sequence[Value]) -> list[tuple[list[Value], tuple[Any, ...]]]:
+        """The arrays whose sizes change from one iteration to the next, those of the same sizes together."""
+        groups: dict[tuple[Atom, ...], list[Value]] = {}
+        for array in arrays:
+            sizes = self._sizes(array)
+            if any(self._hoist(s) is None for s in sizes):
+                groups.setdefault(tuple(map(self.forward.atom, sizes)), []).append(array)
+        return [(values, tuple(map(self.forward.handle, sizes))) for sizes, values in groups.items()]
 
     def _hoist(self, size: Any) -> Any:
         """A size inside the loop as one outside it; None where it changes from one iteration to the next."""
@@ -136,28 +251,32 @@ class Residuals:
         start, step = op.handle(self.bounds[0]), op.handle(self.bounds[2])
         return (op.handle(index) - start) // step if step.atom != Const(1, step.type) else op.handle(index) - start
 
+    def note_filled(self, tapes: Sequence[Value], count: Atom) -> None:
+        """Remember how much of each growing tape the forward loop, emitted by now, has filled."""
+        rest = list(tapes)
+        for tape in self.tapes:
+            own = [rest.pop(0) for _ in tape.inits]
+            self.outer.builder.filled.update(tape.filled(own, count))
+
     def reverse_body(self, tapes: Sequence[Value]) -> Block:
         """The reverse body with every residual read from its tape or computed again."""
         op = Emitter(self.outer.builder.child())
         fresh = [Value(p.type, p.name) for p in self.block.params]
         env: dict[Value, Atom] = {self.params[0]: fresh[0], **dict(zip(self.block.params, fresh, strict=True))}
-        place = self._iteration(op, fresh[0]) if self.recorded else None
+        place = self._iteration(op, fresh[0]) if self.tapes else None
         rest = list(tapes)
-        for value, tape in zip(self.recorded, self.tapes, strict=True):
-            own, rest = rest[: len(tape.inits)], rest[len(tape.inits) :]
-            env[value] = tape.read(op, own, place)
+        own = [[rest.pop(0) for _ in tape.inits] for tape in self.tapes]
+        for value, tape, held in zip(self.rows, self.tapes, own, strict=False):
+            env[value] = tape.read(op, held, place)  # type: ignore[call-arg, assignment]
         for eqn in self.recomputed:
             args = [env.get(a, a) if isinstance(a, Value) else a for a in eqn.args]
             outs = op.builder.emit(
                 eqn.op, args, [o.type for o in eqn.outs], eqn.attrs, names=[o.name for o in eqn.outs]
             )
             env.update(zip(eqn.outs, outs, strict=True))
-        eqns = []
-        sizes = {v: tape.sizes for v, tape in zip(self.recorded, self.tapes, strict=True) if tape.sizes is not None}
-        for eqn in self.block.eqns:
-            if eqn.op == "dim" and eqn.args[0] in sizes:
-                env[eqn.outs[0]] = self.outer.atom(sizes[eqn.args[0]][eqn.attrs["axis"]])
-            else:
-                eqns.append(eqn)
-        moved = substitute(Block((), tuple(eqns), self.block.results), env)
+        for stack, held in zip(self.stacks, own[len(self.rows) :], strict=True):
+            atoms = [env.get(s.atom, s.atom) if isinstance(s.atom, Value) else s.atom for s in stack.sizes]
+            sizes = [op.handle(a) for a in atoms]
+            env.update(zip(stack.values, stack.read(op, held, place, sizes), strict=True))
+        moved = substitute(Block((), self.block.eqns, self.block.results), env)
         return Block(tuple(fresh), (*op.builder.eqns, *moved.eqns), moved.results)

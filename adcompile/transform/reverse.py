@@ -15,6 +15,7 @@ from adcompile.ir import Atom, Block, Eqn, Value, is_float
 from adcompile.primitives import Emitter
 from adcompile.primitives.specs import undone
 from adcompile.transform.forward import Env, emit_copy, name_after, read
+from adcompile.transform.residuals import note_survivor
 from adcompile.transform.rules import cotangents_of
 
 Bars = dict[Value, Atom]
@@ -105,6 +106,7 @@ def varies(atom: Atom, varied: set[Value]) -> bool:
 def _sweep_plain(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> Step | None:
     args = tuple(read(env, a) for a in eqn.args)
     outs = emit_copy(op, eqn, env)
+    note_survivor(op, eqn, env)
     wanted = tuple(varies(a, varied) and is_float(a.type) for a in args)
     if not any(wanted) or eqn.op == "stop_gradient":
         return None

@@ -16,7 +16,7 @@ from adcompile.ir.types import INDEX
 from adcompile.primitives import Emitter
 from adcompile.primitives.indexing import trip_count
 from adcompile.transform.forward import Env, emit_whole, name_after, read, steady_shapes
-from adcompile.transform.residuals import Residuals, recompute
+from adcompile.transform.residuals import Residuals, Surviving, recompute, surviving
 from adcompile.transform.reverse import (
     ADJOINT,
     SWEEPS,
@@ -177,6 +177,7 @@ def _sweep_loop(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> Step | N
     if not active and not _captured([loop.body], env, varied):
         return emit_whole(op, eqn, env)
     inner = Emitter(op.builder.child())
+    known = inner.builder.survivors = op.builder.survivors or surviving(eqn)
     index = Value(INDEX, loop.index.name)
     params = tuple(Value(p.type, p.name) for p in loop.carried)
     renamed = {loop.index: index, **dict(zip(loop.carried, params, strict=True))}
@@ -192,6 +193,7 @@ def _sweep_loop(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> Step | N
         name_after(new, old.name)
         env[old] = new
     varied.update(outs[k] for k in active)
+    plan.note_filled(outs[len(eqn.outs) :], count)
     final = plan.reverse_body(outs[len(eqn.outs) :])
     likes = [*(outs[k] for k in active), *captured]
 
@@ -204,7 +206,8 @@ def _sweep_loop(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> Step | N
             name_after(start, bar_name(like))
         span = _reversed_range(op, loop.bounds or [op.atom(0), count, op.atom(1)])
         types = [c.type for c in likes]
-        ended = op.builder.emit("loop", [*span, *carried], types, eqn.attrs, [substitute(final, {})])
+        body = substitute(final, known.ends(eqn, outs))
+        ended = op.builder.emit("loop", [*span, *carried], types, eqn.attrs, [body])
         for value, cotangent in zip(captured, ended[len(active) :], strict=True):
             name_after(cotangent, bar_name(value))
             bars[value] = cotangent
@@ -219,6 +222,7 @@ def _varied_carried(op: Emitter, loop: _Loop, env: Env, varied: set[Value]) -> l
     active = {k for k, a in enumerate(loop.inits) if varies(a, varied) and is_float(a.type)}
     while True:
         scratch, seen = Emitter(op.builder.child()), set(varied)
+        scratch.builder.survivors = op.builder.survivors or Surviving({}, {})
         params = tuple(Value(p.type) for p in loop.carried)
         renamed = {loop.index: Value(INDEX), **dict(zip(loop.carried, params, strict=True))}
         scratch.builder.shapes.update(dict(zip(params, loop.inits, strict=True)))

@@ -62,6 +62,8 @@ def add_term(op: Emitter, total: Handle | None, partial: Handle | float | None, 
 def _product(op: Emitter, partial: Handle | float, factor: Handle) -> tuple[bool, Handle]:
     """Whether ``partial * factor`` is negated, and its absolute part: a quotient where the partial is a reciprocal.
 
+    ``p / q * factor`` is ``p * (factor / q)`` where that quotient is at hand: divisions are dear.
+
     A factor that ``np.where`` made zero stays zero whatever the partial is there: the selection moves behind the
     product, so that a branch that was not taken cannot give nan (0 * inf).
     """
@@ -80,6 +82,10 @@ def _product(op: Emitter, partial: Handle | float, factor: Handle) -> tuple[bool
         return not negative, product
     if eqn is not None and eqn.op == "div" and isinstance(eqn.args[0], Const) and eqn.args[0].value == 1.0:
         return False, factor / op.handle(eqn.args[1])
+    if eqn is not None and eqn.op == "div":
+        shared = op.builder.lookup(("div", (factor.atom, eqn.args[1]), (eqn.outs[0].type,), ()))
+        if shared is not None:
+            return False, op.handle(eqn.args[0]) * op.handle(shared[0])
     return False, partial * factor
 
 

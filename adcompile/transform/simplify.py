@@ -112,17 +112,36 @@ def _share(builder: Builder, eqn: Eqn, args: Sequence[Atom], constant: bool) -> 
     return outs
 
 
+class _Again(Emitter):
+    """Emits what was emitted before; checks of sizes that meet are equations of the program of their own."""
+
+    def _check_broadcast(self, atoms: Sequence[Atom]) -> None:
+        """Nothing: no sizes meet that did not meet before, for operands are only replaced by equal ones."""
+
+
 def _emit_again(builder: Builder, eqn: Eqn, args: Sequence[Atom]) -> Sequence[Atom]:
     """Emit an elementwise equation with the foldings of emission; in adjoints, added zeros go."""
     (out,) = eqn.outs
     if eqn.note == "adjoint" and eqn.op == "add":
-        kept = [a for a in args if not (isinstance(a, Const) and a.value == 0.0)]
-        if len(kept) == 1 and kept[0].type.rank == out.type.rank:
+        kept = [a for a in args if not _is_zero(builder, a, out)]
+        if len(kept) == 1 and kept[0].type == out.type:
             return kept
-    found = Emitter(builder)(eqn.op, *args, types=[out.type], **eqn.attrs).atom
+    found = _Again(builder)(eqn.op, *args, types=[out.type], **eqn.attrs).atom
     if isinstance(found, Value) and not found.name:
         found.name = out.name
     return (found,)
+
+
+def _is_zero(builder: Builder, atom: Atom, out: Value) -> bool:
+    """Whether an operand of a sum is zero, or an array of zeros of the type of the sum.
+
+    The type tells no sizes, but the program has checked that those of the sum agree; where the other operand has the
+    type of the sum, too, nothing is stretched or converted by the addition.
+    """
+    made = builder.definition(atom)
+    if made is not None and made.op == "full" and atom.type == out.type:
+        atom = made.args[0]
+    return isinstance(atom, Const) and atom.value == 0.0
 
 
 def _read(env: Env, atom: Atom) -> Atom:

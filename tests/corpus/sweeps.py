@@ -326,3 +326,73 @@ def writes_in_loop(a):
     for i in range(3):
         a[i] /= 1.0 + a[i, i] ** 2
     return np.sum(a)
+
+
+# -- tapes of loops inside loops --------------------------------------------------------------------------------
+
+
+@program(lambda r: (r.uniform(1.5, 1.9), 3))
+def while_in_while_in_while(x, n):
+    total = 0.0
+    for i in range(n):
+        a = x + i
+        while a > 1.0:
+            b = a
+            while b > 0.5:
+                c = b
+                while c > 0.3:
+                    c = 0.7 * np.tanh(c) * x / (x + 0.01)
+                    total += np.sin(c) * x
+                b = b * 0.6 + 0.001 * np.sin(c)
+            a = 0.7 * a + 0.01 * np.sin(b) * b
+        total += a * a
+    return total
+
+
+@program(array(3, n=4))
+def arrays_of_a_while_in_a_for(v, n):
+    a = v.copy()
+    for i in range(n):
+        x = 3.0
+        while x > 1.0:
+            b = np.sin(a) * x
+            a = a + 0.1 * b * b[0]
+            x = 0.6 * x + 0.01 * np.tanh(np.sum(a[: i + 1]))
+    return a
+
+
+@program(lambda r: (*normals(3, 3)(r), r.normal(size=(3, 3)) - 2.0, np.array([4, -2, 2])))
+def rows_until_a_return_in_nested_loops(u, v, m, k):
+    a, b = u.copy(), v * 1.0
+    w = m.copy()
+    for i in k % 3:
+        for _ in w:
+            if w[0, i] < -0.91:
+                return w @ a
+            b = np.tanh(m[2 - i])
+    return a + b
+
+
+@program(lambda r: (r.normal(size=3), r.normal(size=3), r.normal(size=(3, 3)), 3))
+def arrays_of_a_loop_after_a_continue(u, v, m, n):
+    c = np.zeros(len(u))
+    w, g = m.copy(), np.outer(u, v) * 0.5
+    for i in range(n):
+        if c[i] > 0.4 or i == 1:
+            continue
+        for j in range(3):
+            r = w[:, (j + 1) % 3]
+            r += np.sin((c[::-1] + g[0]) * g[:, -1])
+    return w
+
+
+@program(array(3, 0, n=3))
+def size_divided_in_a_branch(x, n, k):
+    s = x[0]
+    for _ in range(n):
+        if k > 0:
+            b = np.sin(x[0] * np.ones(n // k)) * s + x[1]
+            s = s + np.sum(b * b)
+        else:
+            s = s * x[2]
+    return s

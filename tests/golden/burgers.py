@@ -53,7 +53,7 @@ def burgers_value_and_grad(v0, target, steps, nu, dt):
             v1_bar[k] += w * t7
             v1_bar[j] += (1 - w) * t7
             w_bar = w_bar - t5 * t7
-            v1_bar[i] += -(c * w_bar)                             # golden_programs.py:55
+            v1_bar[i] -= c * w_bar                                # golden_programs.py:55
         for i in range(t3, -1, -1):                               # golden_programs.py:50
             t8 = v1_bar[i]                                        # golden_programs.py:53
             v1_bar[i] = 0.0

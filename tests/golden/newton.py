@@ -22,7 +22,8 @@ def newton_value_and_grad(a):
     for k in range(t3, -1, -1):
         x_2 = x_tape[k]
         x_bar = 0.5 * x_bar                                       # golden_programs.py:70
-        a_bar = a_bar + x_bar / x_2
-        x_bar = x_bar - tape[k] / x_2 * x_bar
+        t4 = x_bar / x_2
+        a_bar = a_bar + t4
+        x_bar = x_bar - tape[k] * t4
     a_bar = a_bar + x_bar                                         # golden_programs.py:69
     return x, a_bar

@@ -186,18 +186,22 @@ def _counter(kernel: Kernel, eqn: Eqn) -> tuple[Callable[[str], str], tuple[str,
 
 
 def sums(eqn: Eqn, uses: Counter) -> set[int]:
-    """The float additions of a loop's body that only build up one of its carried values; LLVM may reorder them."""
+    """The float additions of a loop's body that only build up one of its carried values; LLVM may reorder them.
+
+    What is subtracted from the value counts as added.
+    """
     body, found = eqn.regions[0], set()
-    made = {e.outs[0]: e for e in body.eqns if e.op == "add" and e.outs[0].type.dtype in FLOATS}
+    made = {e.outs[0]: e for e in body.eqns if e.op in ("add", "sub") and e.outs[0].type.dtype in FLOATS}
     for param, result in zip(carried(eqn), body.results, strict=True):
         chain, current = set(), result
         while current in made and uses[current] == 1 and uses[param] == 1:
             added = made[current]
             chain.add(id(added))
-            if param in added.args:
+            carrying = added.args if added.op == "add" else added.args[:1]
+            if param in carrying:
                 found |= chain
                 break
-            current = next((a for a in added.args if a in made), None)
+            current = next((a for a in carrying if a in made), None)
     return found
 
 

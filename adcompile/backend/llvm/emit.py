@@ -148,7 +148,7 @@ class Kernel:
         if self.depth and dtype in FLOATS and eqn.op in vecmath.FUNCTIONS:
             return vecmath.call(self.code, eqn.op, dtype, operands)
         if id(eqn) in self.sums:
-            return self.code.let(f"fadd reassoc {self.module.flags}{LLVM[dtype]} {operands[0]}, {operands[1]}")
+            return self.code.let(f"f{eqn.op} reassoc {self.module.flags}{LLVM[dtype]} {operands[0]}, {operands[1]}")
         return scalars.emit(self.code, eqn.op, dtype, operands, eqn.loc)
 
     def _power(self, eqn: Eqn, dtype: str) -> str | None:

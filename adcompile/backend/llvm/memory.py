@@ -87,10 +87,17 @@ class Memory:
         return self.code.let("load i64, ptr %frame")
 
     def sweep(self, mark: str | None, pointers: list[str]) -> None:
-        """Release what was allocated since ``mark``, except some pointers."""
-        if mark is not None:
-            function = self.code.address("adcompile_sweep")
-            self.code.do(f"call void {function}(ptr %frame, i64 {mark}, i64 {self._keep(pointers)}, ptr %kept)")
+        """Release what was allocated since ``mark``, if anything was, except some pointers."""
+        if mark is None:
+            return
+        code, some, none = self.code, self.code.label("sweep"), self.code.label("swept")
+        unmoved = code.let(f"icmp eq i64 {code.let('load i64, ptr %frame')}, {mark}")
+        code.do(f"br i1 {unmoved}, label %{none}, label %{some}")
+        code.start(some)
+        function = code.address("adcompile_sweep")
+        code.do(f"call void {function}(ptr %frame, i64 {mark}, i64 {self._keep(pointers)}, ptr %kept)")
+        code.do(f"br label %{none}")
+        code.start(none)
 
     def finish(self, pointers: list[str]) -> None:
         """Release everything except some pointers."""
