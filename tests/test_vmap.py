@@ -16,9 +16,18 @@ BACKENDS = ("python", "llvm", "numba")
 FAST = ("python", "llvm")
 R = np.random.default_rng(4)
 XS = R.uniform(0.3, 1.5, (3, 4))
-RAGGED = {"mask_of_varying_size", "store_mask", "store_mask_of_values", "reads_of_all_kinds"}
-"""Corpus programs whose arrays have another size in every call: refused with a located error."""
-RAGGED_TAPES = {"while_in_for_with_return", "break_of_inner_and_outer", "arrays_rebound_in_branches"}
+RAGGED = {
+    "mask_of_varying_size", "store_mask", "store_mask_of_values", "reads_of_all_kinds",
+    "rows_until_a_return_in_nested_loops",
+}  # fmt: skip
+"""Corpus programs whose arrays have another size in every call: refused with a located error.
+
+The last returns an array from a loop: until a call returns, its array is empty. Only the run finds out.
+"""
+RAGGED_TAPES = {
+    "while_in_for_with_return", "break_of_inner_and_outer", "arrays_rebound_in_branches", "sorting_network",
+    "early_returns_in_helpers",
+}  # fmt: skip
 """Corpus programs whose adjoint reads sizes from a tape, where every call would have its own."""
 
 
@@ -71,7 +80,7 @@ def check_program(program, transform, backend, refused):
     mapped = adcompile.vmap(transform(program.function), axes, backend=backend)
     with np.errstate(all="ignore"):
         if program.name in refused:
-            with pytest.raises(adcompile.MissingRule) as caught:
+            with pytest.raises((adcompile.MissingRule, adcompile.ShapeMismatch)) as caught:
                 mapped(*stacked)
             assert caught.value.loc is not None
             return
