@@ -21,18 +21,17 @@ from adcompile.ir.types import INDEX
 from adcompile.primitives import Emitter, Handle
 from adcompile.primitives.indexing import FULL, trip_count
 from adcompile.transform.forward import Env, emit_whole, name_after, read, steady_shapes
+from adcompile.transform.loops import Loop, captured_floats, longer_condition, loop_step, see_loop, varied_carried
 from adcompile.transform.reverse import (
     Bars,
     Step,
     accumulate,
     backward,
-    bar_name,
     or_zeros,
     sweep,
     sweeps,
     varies,
 )
-from adcompile.transform.reverse_control import _captured, _condition, _Loop, _see, _varied_carried
 
 # -- functions --------------------------------------------------------------------------------------------------
 
@@ -169,7 +168,7 @@ def _row(rows: Atom) -> tuple:
     return (("int",), *(FULL,) * (rows.type.rank - 1))
 
 
-def _empty(op: Emitter, loop: _Loop, snapshots: int) -> _Stack:
+def _empty(op: Emitter, loop: Loop, snapshots: int) -> _Stack:
     """A stack without snapshots; the first is due at once."""
     rows = []
     for param, start in zip(loop.carried, loop.inits, strict=True):
@@ -199,37 +198,21 @@ def _push_if(
 @sweeps("checkpointed loop")
 def _sweep_checkpointed(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> Step | None:
     """The reverse of a loop with ``snapshots``: see the module."""
-    loop = _see(eqn, env)
-    active = _varied_carried(op, loop, env, varied)
-    captured = _captured([loop.body], env, varied)
+    loop = see_loop(eqn, env)
+    active = varied_carried(op, loop, env, varied)
+    captured = captured_floats([loop.body], env, varied)
     if not active and not captured:
         return emit_whole(op, eqn, env)
     run = _Run(loop, env, eqn.attrs["snapshots"], _steady(op, loop, env))
     outs, stack, count = run.forward_counted(op) if loop.bounds is not None else run.forward_uncounted(op)
-    for old, new in zip(eqn.outs, outs, strict=True):
-        name_after(new, old.name)
-        env[old] = new
-    varied.update(outs[k] for k in active)
-    likes = [*(outs[k] for k in active), *captured]
 
-    def back(op: Emitter, bars: Bars) -> None:
-        given = [bars.pop(outs[k], None) for k in active]
-        if all(g is None for g in given):
-            return
-        starts = [or_zeros(op, g, v) for v, g in zip(likes, [*given, *map(bars.get, captured)], strict=True)]
-        for like, start in zip(likes, starts, strict=True):
-            name_after(start, bar_name(like))
-        ended = run.reverse(op, stack, count, starts, active, captured, varied)
-        for value, cotangent in zip(captured, ended[len(active) :], strict=True):
-            name_after(cotangent, bar_name(value))
-            bars[value] = cotangent
-        for k, cotangent in zip(active, ended, strict=False):
-            accumulate(op, bars, loop.inits[k], cotangent)
+    def reverse(op: Emitter, starts: list[Atom]) -> Sequence[Atom]:
+        return run.reverse(op, stack, count, starts, active, captured, varied)
 
-    return Step(eqn, back)
+    return loop_step(loop, env, varied, outs, active, captured, reverse)
 
 
-def _steady(op: Emitter, loop: _Loop, env: Env) -> dict[Value, Atom]:
+def _steady(op: Emitter, loop: Loop, env: Env) -> dict[Value, Atom]:
     """The start value whose shape each carried array keeps; snapshots of one slot have one shape."""
     renamed = {loop.index: Value(INDEX), **{p: Value(p.type, p.name) for p in loop.carried}}
     kept = steady_shapes(op, loop.body, loop.carried, loop.starts, env, renamed)
@@ -247,7 +230,7 @@ def _steady(op: Emitter, loop: _Loop, env: Env) -> dict[Value, Atom]:
 class _Run:
     """A checkpointed loop of the source; ``steady`` are values of the shapes of its carried arrays."""
 
-    loop: _Loop
+    loop: Loop
     env: Env
     snapshots: int
     steady: dict[Value, Atom]
@@ -334,7 +317,7 @@ class _Run:
         block = inner.builder.block(params, [(here + 1).atom, *after, *ended])  # type: ignore[arg-type]
         types = [INDEX, *(p.type for p in loop.carried), *stack.types, INDEX]
         names = ["k", *(p.name for p in loop.carried), *stack.names, "repeats"]
-        regions = [_condition(loop, self.env, block.params), block]
+        regions = [longer_condition(loop, self.env, block.params), block]
         args = [op.atom(0), *loop.inits, *stack.values, op.atom(1)]
         count, *rest = op.builder.emit("while", args, types, {}, regions, names=names)
         width = len(loop.carried)

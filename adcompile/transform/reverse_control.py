@@ -7,16 +7,16 @@ number of iterations is not known before (``while``), the tapes grow and the ite
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 
-from adcompile.ir import Atom, Block, Const, Eqn, Value, free_values, is_float
+from adcompile.ir import Atom, Block, Const, Eqn, Value, is_float
 from adcompile.ir.builder import Builder
 from adcompile.ir.core import substitute
 from adcompile.ir.types import INDEX
 from adcompile.primitives import Emitter
 from adcompile.primitives.indexing import trip_count
 from adcompile.transform.forward import Env, emit_whole, name_after, read, steady_shapes
-from adcompile.transform.residuals import Residuals, Surviving, recompute, surviving
+from adcompile.transform.loops import Loop, captured_floats, longer_condition, loop_step, see_loop, varied_carried
+from adcompile.transform.residuals import Residuals, recompute, surviving
 from adcompile.transform.reverse import (
     ADJOINT,
     SWEEPS,
@@ -33,17 +33,6 @@ from adcompile.transform.reverse import (
 )
 
 # -- branches ---------------------------------------------------------------------------------------------------
-
-
-def _captured(blocks: Sequence[Block], env: Env, varied: set[Value]) -> list[Value]:
-    """The varied values around some regions whose elements they read, as the emitted program knows them."""
-    read_sizes_only = {"dim"}
-    atoms: dict[Atom, None] = {}
-    for block in blocks:
-        eqns = tuple(e for e in block.eqns if e.op not in read_sizes_only)
-        defined = {o for e in block.eqns for o in e.outs}
-        atoms |= dict.fromkeys(read(env, v) for v in free_values(replace(block, eqns=eqns)) if v not in defined)
-    return [a for a in atoms if isinstance(a, Value) and a in varied and is_float(a.type)]
 
 
 def _reverse_region(
@@ -73,7 +62,7 @@ def _sweep_if(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> Step | Non
         k for k, out in enumerate(eqn.outs) if is_float(out.type) and any(varies(s.results[k], varied) for s in swept)
     ]
     predicate = read(env, eqn.args[0])
-    captured = _captured(eqn.regions, env, varied) if active else []
+    captured = captured_floats(eqn.regions, env, varied) if active else []
     seeds = {k: Value(eqn.outs[k].type, bar_name(eqn.outs[k])) for k in active}
     incoming = [Value(v.type, bar_name(v)) for v in captured]
     blocks = [_reverse_branch(op.builder, s, seeds, captured, incoming) for s in swept] if captured else []
@@ -143,38 +132,14 @@ def _nothing(op: Emitter, value: Value) -> Atom:
 # -- loops ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Loop:
-    """A loop of the source, seen alike whether it is counted (``bounds``) or not (``condition``)."""
-
-    eqn: Eqn
-    body: Block
-    index: Value
-    carried: tuple[Value, ...]
-    bounds: list[Atom] | None
-    starts: tuple[Atom, ...]
-    inits: list[Atom]
-    condition: Block | None
-
-
-def _see(eqn: Eqn, env: Env) -> _Loop:
-    body = eqn.regions[-1]
-    if eqn.op == "loop":
-        bounds, starts = [read(env, a) for a in eqn.args[:3]], eqn.args[3:]
-        inits = [read(env, a) for a in starts]
-        return _Loop(eqn, body, body.params[0], body.params[1:], bounds, starts, inits, None)
-    inits = [read(env, a) for a in eqn.args]
-    return _Loop(eqn, body, Value(INDEX, "k"), body.params, None, eqn.args, inits, eqn.regions[0])
-
-
 @sweeps("loop")
 @sweeps("while")
 def _sweep_loop(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> Step | None:
     if "snapshots" in eqn.attrs:
         return SWEEPS["checkpointed loop"](op, eqn, env, varied)
-    loop = _see(eqn, env)
-    active = _varied_carried(op, loop, env, varied)
-    if not active and not _captured([loop.body], env, varied):
+    loop = see_loop(eqn, env)
+    active = varied_carried(op, loop, env, varied)
+    if not active and not captured_floats([loop.body], env, varied):
         return emit_whole(op, eqn, env)
     inner = Emitter(op.builder.child())
     known = inner.builder.survivors = op.builder.survivors or surviving(eqn)
@@ -185,53 +150,19 @@ def _sweep_loop(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> Step | N
     inner.builder.shapes.update(steady)
     varied.update(params[k] for k in active)
     swept = sweep(inner, loop.body, {**env, **renamed}, varied)
-    captured = _captured([loop.body], env, varied)
+    captured = captured_floats([loop.body], env, varied)
     block = _reverse_body(op.builder, swept, index, [params[k] for k in active], active, captured, steady)
     plan = Residuals(op, inner, (index, *params), loop.bounds, block)
     outs, count = _emit_forward_loop(op, loop, env, index, params, inner, swept, plan)
-    for old, new in zip(eqn.outs, outs, strict=False):
-        name_after(new, old.name)
-        env[old] = new
-    varied.update(outs[k] for k in active)
     plan.note_filled(outs[len(eqn.outs) :], count)
     final = plan.reverse_body(outs[len(eqn.outs) :])
-    likes = [*(outs[k] for k in active), *captured]
 
-    def back(op: Emitter, bars: Bars) -> None:
-        given = [bars.pop(outs[k], None) for k in active]
-        if all(g is None for g in given):
-            return
-        carried = [or_zeros(op, g, v) for v, g in zip(likes, [*given, *map(bars.get, captured)], strict=True)]
-        for like, start in zip(likes, carried, strict=True):
-            name_after(start, bar_name(like))
+    def reverse(op: Emitter, starts: list[Atom]) -> Sequence[Atom]:
         span = _reversed_range(op, loop.bounds or [op.atom(0), count, op.atom(1)])
-        types = [c.type for c in likes]
         body = substitute(final, known.ends(eqn, outs))
-        ended = op.builder.emit("loop", [*span, *carried], types, eqn.attrs, [body])
-        for value, cotangent in zip(captured, ended[len(active) :], strict=True):
-            name_after(cotangent, bar_name(value))
-            bars[value] = cotangent
-        for k, cotangent in zip(active, ended, strict=False):
-            accumulate(op, bars, loop.inits[k], cotangent)
+        return op.builder.emit("loop", [*span, *starts], [p.type for p in body.params[1:]], eqn.attrs, [body])
 
-    return Step(eqn, back)
-
-
-def _varied_carried(op: Emitter, loop: _Loop, env: Env, varied: set[Value]) -> list[int]:
-    """Which carried values vary, by iterating the body's activity to a fixed point on a scratch builder."""
-    active = {k for k, a in enumerate(loop.inits) if varies(a, varied) and is_float(a.type)}
-    while True:
-        scratch, seen = Emitter(op.builder.child()), set(varied)
-        scratch.builder.survivors = op.builder.survivors or Surviving({}, {})
-        params = tuple(Value(p.type) for p in loop.carried)
-        renamed = {loop.index: Value(INDEX), **dict(zip(loop.carried, params, strict=True))}
-        scratch.builder.shapes.update(dict(zip(params, loop.inits, strict=True)))
-        seen.update(params[k] for k in active)
-        swept = sweep(scratch, loop.body, {**env, **renamed}, seen)
-        grown = active | {k for k, r in enumerate(swept.results) if varies(r, seen) and is_float(r.type)}
-        if grown == active:
-            return sorted(active)
-        active = grown
+    return loop_step(loop, env, varied, outs, active, captured, reverse)
 
 
 def _reverse_body(
@@ -259,7 +190,7 @@ def _reverse_body(
 
 def _emit_forward_loop(
     op: Emitter,
-    loop: _Loop,
+    loop: Loop,
     env: Env,
     index: Value,
     params: tuple[Value, ...],
@@ -278,20 +209,11 @@ def _emit_forward_loop(
         return outs, op.atom(0)
     following = (inner.handle(index) + 1).atom
     block = inner.builder.block([index, *params, *plan.tape_params], [following, *swept.results, *plan.tape_results])
-    condition = _condition(loop, env, block.params)
+    condition = longer_condition(loop, env, block.params)
     outs = op.builder.emit(
         "while", [op.atom(0), *inits], [INDEX, *types], eqn.attrs, [condition, block], names=["k", *names]
     )
     return outs[1:], outs[0]
-
-
-def _condition(loop: _Loop, env: Env, params: Sequence[Value]) -> Block:
-    """The condition of the source over the longer list of carried values."""
-    assert loop.condition is not None
-    fresh = [Value(p.type, p.name) for p in params]
-    inside = {**env, **dict(zip(loop.condition.params, fresh[1:], strict=False))}
-    moved = substitute(Block((), loop.condition.eqns, loop.condition.results), inside)
-    return Block(tuple(fresh), moved.eqns, moved.results)
 
 
 def _reversed_range(op: Emitter, bounds: Sequence[Atom]) -> tuple[Atom, Atom, Atom]:
