@@ -9,7 +9,7 @@ import adcompile
 from adcompile.backend import llvm
 from adcompile.backend.llvm import vecmath
 from adcompile.ir import ANY, Array
-from tests.backend.test_llvm import at, build, empty, loop, mapped, put
+from tests.backend.llvm.common import at, build, empty, loop, mapped, put
 
 LIMIT = 2.0
 UNARY = [name for name in vecmath.FUNCTIONS if name not in ("logaddexp", "pow")]
