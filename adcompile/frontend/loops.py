@@ -29,10 +29,10 @@ from adcompile.frontend.merging import (
 )
 from adcompile.frontend.tracer import Region, Tracer
 from adcompile.frontend.values import PENDING, Range, Reference, Undefined, assigned_names, is_dynamic, read_names
-from adcompile.ir import Array, Atom, Block, Type, Value
+from adcompile.ir import Atom, Block, Type, Value
 from adcompile.ir.types import INDEX
 from adcompile.primitives import Handle
-from adcompile.primitives.shapes import keeping_shape
+from adcompile.primitives.shapes import keeping_sizes, steady
 from adcompile.tree import flatten, unflatten
 
 WRITTEN = "this array was handed through a loop that writes into it under another name"
@@ -49,7 +49,8 @@ class Carried:
 
     names: dict[Place, Type]
     arrays: dict[Reference, Type]
-    resized: frozenset[int] = frozenset()
+    resized: frozenset[tuple[int, int]] = frozenset()
+    """The (position, axis) pairs whose sizes change from one iteration to the next."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,9 +227,7 @@ def _trace_pass(
     earlier, t.looked_at = t.looked_at, set()
 
     def run() -> None:
-        for k, init in enumerate(starts):
-            if isinstance(init.type, Array) and k not in carried.resized:
-                t.op.builder.shapes[params[k]] = init
+        steady(t.op, starts, params, _axes(starts) - carried.resized).tell(t.op.builder)
         entered.update(_enter(t, carried, params))
         body(t.op.handle(index) if index is not None else None)  # type: ignore[arg-type]
         looked_at.update(t.looked_at)
@@ -351,11 +350,15 @@ def _body(t: Tracer, carried: Carried, found: Pass) -> Block:
     return inner.builder.block([*lead, *found.params], results)
 
 
-def _resized(t: Tracer, carried: Carried, found: Pass) -> frozenset[int]:
-    """Which carried arrays do not keep the shape they were assumed to keep."""
-    inits = _starts(t, carried)
-    arrays = {k for k, init in enumerate(inits) if isinstance(init.type, Array)}
-    return frozenset(arrays - keeping_shape(t.op.builder, inits, found.params, _body(t, carried, found)))
+def _axes(starts: Sequence[Atom]) -> frozenset[tuple[int, int]]:
+    """Every axis of every carried array, by position."""
+    return frozenset((k, axis) for k, start in enumerate(starts) for axis in range(start.type.rank))
+
+
+def _resized(t: Tracer, carried: Carried, found: Pass) -> frozenset[tuple[int, int]]:
+    """Which sizes of carried arrays do not stay as they were assumed to."""
+    starts = _starts(t, carried)
+    return _axes(starts) - keeping_sizes(t.op.builder, starts, found.params, _body(t, carried, found))
 
 
 def _emit_loop(t: Tracer, carried: Carried, found: Pass, bounds: list[Atom] | None, attrs: dict[str, Any]) -> bool:

@@ -120,6 +120,12 @@ class Builder:
             builder = builder.parent
         return atom
 
+    def checked_equal(self, atom: Atom) -> list[Atom]:
+        """The sizes that were checked in this block to be equal to ``atom``, itself first."""
+        same = self.canonical(atom)
+        others = (other for other in (*self.equal, *self.equal.values()) if self.canonical(other) == same)
+        return list(dict.fromkeys((atom, *others)))
+
     def child(self) -> Builder:
         """A builder for a region of the next equation."""
         return Builder(self)

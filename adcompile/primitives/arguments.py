@@ -206,3 +206,15 @@ def pick(op: Any, x: Handle, axis: int, where: Any) -> Handle:
     """``x[where]`` along one axis, ``where`` an integer or an integer array."""
     kind = ("array",) if isinstance(where, Handle) and where.rank else ("int",)
     return op("index", x, where, spec=tuple(kind if i == axis else FULL for i in range(x.rank)))
+
+
+# -- checks at run time -----------------------------------------------------------------------------------------
+
+
+def require(op: Any, condition: Any, message: str) -> None:
+    """Let the program raise ``ValueError`` unless a condition holds; at once where it is known not to."""
+    known = constant_of(condition)
+    if known is False:
+        raise InvalidArgument(message)
+    if known is not True:
+        op.check_true(condition, error="ValueError", message=message)

@@ -1,4 +1,4 @@
-"""NumPy's elementwise functions that are not primitives themselves: clip, where, round, heaviside, deg2rad, isclose."""
+"""NumPy's elementwise functions that are not primitives: clip, where, select, round, heaviside, deg2rad, isclose."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from adcompile.errors import InvalidArgument, MissingRule
 from adcompile.ir.types import FLOATS
 from adcompile.primitives.algebra import Handle
 from adcompile.primitives.arguments import as_dtype, as_float, as_ufunc, boolean, firm, refuse, static_int
+from adcompile.primitives.assembly import common_dtype
 from adcompile.primitives.numpy_reductions import all_, nonzero
 from adcompile.primitives.registry import expansion
 
@@ -58,6 +59,19 @@ def nan_to_num(op, x, copy=True, nan=0.0, posinf=None, neginf=None):
     high, low = (op.like(x, b) for b in bounds)
     infinite = op.where(x > 0, high, low)
     return op.where(op.isnan(x), op.like(x, nan), op.where(op.isinf(x), infinite, x))
+
+
+@expansion(np.select)
+def select(op, condlist, choicelist, default=0):
+    """``np.select``: the choice of the first condition that holds."""
+    if len(condlist) != len(choicelist) or not condlist:
+        raise InvalidArgument("np.select needs as many choices as conditions, and one at least")
+    choices = [firm(op, c) for c in (*choicelist, default)]
+    dtype = common_dtype([c.type for c in choices])
+    *choices, found = (as_dtype(op, c, dtype) for c in choices)
+    for condition, choice in zip(reversed(condlist), reversed(choices), strict=True):
+        found = op.where(condition, choice, found)
+    return found
 
 
 # -- rounding ---------------------------------------------------------------------------------------------------

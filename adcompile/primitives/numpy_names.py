@@ -5,12 +5,14 @@ A table of contents, split by idea: what each name expands into is in the module
 
 from adcompile.primitives import (
     math_names,
+    numpy_calculus,
     numpy_creation,
     numpy_elementwise,
     numpy_products,
     numpy_rearranging,
     numpy_reductions,
     numpy_shapes,
+    numpy_statistics,
     scipy_names,
 )
 from adcompile.primitives.method_names import ATTRIBUTES, METHODS, VIEWS
@@ -21,12 +23,14 @@ __all__ = [
     "METHODS",
     "VIEWS",
     "math_names",
+    "numpy_calculus",
     "numpy_creation",
     "numpy_elementwise",
     "numpy_products",
     "numpy_rearranging",
     "numpy_reductions",
     "numpy_shapes",
+    "numpy_statistics",
     "resolve_subscript",
     "scipy_names",
     "store_subscript",

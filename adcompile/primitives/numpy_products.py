@@ -1,4 +1,4 @@
-"""NumPy's products: dot, matmul, inner, outer, tensordot, einsum, cross: transposes and reshapes around ``matmul``."""
+"""NumPy's products: dot, matmul, inner, outer, kron, tensordot, einsum, cross, around ``matmul``."""
 
 from __future__ import annotations
 
@@ -60,6 +60,20 @@ def outer(op, a, b, out=None):
     """``np.outer``."""
     refuse("np.outer", out=out)
     return op.unsqueeze(flatten(op, a), (1,)) * op.unsqueeze(flatten(op, b), (0,))
+
+
+@expansion(np.kron)
+def kron(op, a, b):
+    """``np.kron``: every element of ``a`` times ``b``."""
+    a, b = firm(op, a), firm(op, b)
+    if a.rank == 0 or b.rank == 0:
+        return a * b
+    rank = max(a.rank, b.rank)
+    a, b = (op.unsqueeze(x, tuple(range(rank - x.rank))) if x.rank < rank else x for x in (a, b))
+    pairs = list(zip(op.shape(a), op.shape(b), strict=True))
+    grid = reshape(op, outer(op, a, b), (*(n for n, _ in pairs), *(m for _, m in pairs)))
+    order = [i for axis in range(rank) for i in (axis, rank + axis)]
+    return reshape(op, transpose(op, grid, order), [n * m for n, m in pairs])
 
 
 @expansion(np.tensordot)

@@ -1,14 +1,16 @@
-"""Which carried arrays of a loop keep their shape, found by assuming that all do and dropping those that do not.
+"""Which sizes of the carried arrays of a loop stay, found by assuming that all do and dropping those that do not.
 
-By induction over the iterations: if, with every assumed parameter of the shape of its start value, every assumed result
-has that shape again, then all of them have it always, and so has what the loop leaves behind.
+By induction over the iterations: if, with every assumed parameter of the size of its start value, every assumed result
+has that size again, then all of them have it always, and so has what the loop leaves behind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from adcompile.ir import Array, Atom, Block, Const, Eqn, Value
+from adcompile.ir import Atom, Block, Const, Eqn, Value
 from adcompile.ir.builder import Builder
 from adcompile.ir.core import substitute
 
@@ -16,16 +18,52 @@ _DIVISIONS = ("floordiv", "mod")
 """Integer arithmetic that fails for some operands."""
 
 
-def keeping_shape(builder: Builder, inits: Sequence[Atom], params: Sequence[Value], body: Block) -> set[int]:
-    """Positions of the carried arrays whose shape is that of their start value in every iteration."""
-    kept = {k for k, init in enumerate(inits) if isinstance(init.type, Array)}
+@dataclass(frozen=True)
+class Steady:
+    """What stays of the sizes of carried arrays: the start value whose shape one keeps, or single sizes."""
+
+    shapes: Mapping[Value, Atom]
+    sizes: Mapping[tuple[Atom, int], Atom]
+
+    def tell(self, builder: Builder) -> None:
+        """Let the builder of a body know."""
+        builder.shapes.update(self.shapes)
+        builder.sizes.update(self.sizes)
+
+
+def steady(op: Any, starts: Sequence[Atom], params: Sequence[Value], kept: Container[tuple[int, int]]) -> Steady:
+    """The facts behind the (position, axis) pairs that a loop keeps; ``op`` emits around the loop."""
+    shapes: dict[Value, Atom] = {}
+    sizes: dict[tuple[Atom, int], Atom] = {}
+    for k, (start, param) in enumerate(zip(starts, params, strict=True)):
+        axes = [axis for axis in range(start.type.rank) if (k, axis) in kept]
+        if axes and len(axes) == start.type.rank:
+            shapes[param] = start
+        else:
+            sizes |= {(param, axis): op.atom(op.size(start, axis)) for axis in axes}
+    return Steady(shapes, sizes)
+
+
+def keeping_sizes(
+    builder: Builder, inits: Sequence[Atom], params: Sequence[Value], body: Block
+) -> frozenset[tuple[int, int]]:
+    """The (position, axis) pairs of the carried arrays whose size is that of their start value in every iteration."""
+    kept = frozenset((k, axis) for k, init in enumerate(inits) for axis in range(init.type.rank))
     while kept:
-        op = _probe(builder, body.eqns, {params[k]: inits[k] for k in kept})
-        still = {k for k in kept if _sizes(op, body.results[k]) == _sizes(op, inits[k])}
+        op = _probe(builder, body.eqns)
+        steady(op, inits, params, kept).tell(op.builder)
+        ends = {k: (_sizes(op, body.results[k]), _sizes(op, inits[k])) for k, _ in kept}
+        still = frozenset((k, axis) for k, axis in kept if ends[k][0][axis] == ends[k][1][axis])
         if still == kept:
             break
         kept = still
     return kept
+
+
+def keeping_shape(builder: Builder, inits: Sequence[Atom], params: Sequence[Value], body: Block) -> set[int]:
+    """Positions of the carried arrays whose shape is that of their start value in every iteration."""
+    kept = keeping_sizes(builder, inits, params, body)
+    return {k for k, init in enumerate(inits) if init.type.rank and all((k, a) in kept for a in range(init.type.rank))}
 
 
 def loop_shape(builder: Builder, eqn: Eqn, out: Value) -> Atom | None:
@@ -57,7 +95,7 @@ def sizes_by_branch(builder: Builder, eqn: Eqn, out: Value) -> list[tuple[Atom, 
 
 def _sizes_by_branch(builder: Builder, eqn: Eqn, out: Value) -> list[tuple[Atom, Atom]] | None:
     place = eqn.outs.index(out)
-    op = builder.remembered(eqn, lambda: _probe(builder, [e for r in eqn.regions for e in r.eqns], {}))
+    op = builder.remembered(eqn, lambda: _probe(builder, [e for r in eqn.regions for e in r.eqns]))
     one, two = ([hoisted(builder, op.builder, (), a) for a in _sizes(op, r.results[place])] for r in eqn.regions)
     pairs = [(a, b) for a, b in zip(one, two, strict=True) if a is not None and b is not None]
     return pairs if len(pairs) == len(one) else None
@@ -96,7 +134,7 @@ def _call_sizes(builder: Builder, eqn: Eqn, out: Value) -> list[Const | tuple[Va
     given = dict(zip(region.params, eqn.args, strict=True))
     body = substitute(Block((), region.eqns, region.results), given)
     inside = {o for e in body.eqns for o in e.outs}
-    probe = _probe(builder, body.eqns, {})
+    probe = _probe(builder, body.eqns)
     found: list[Const | tuple[Value, int] | None] = []
     for size in _sizes(probe, body.results[eqn.outs.index(out)]):
         source = probe.builder.definition(size)
@@ -105,14 +143,13 @@ def _call_sizes(builder: Builder, eqn: Eqn, out: Value) -> list[Const | tuple[Va
     return found
 
 
-def _probe(builder: Builder, eqns: Sequence[Eqn], shapes: dict[Value, Atom]):
+def _probe(builder: Builder, eqns: Sequence[Eqn]):
     """An emitter that sees some equations as if they had been emitted, for asking about sizes only."""
     from adcompile.primitives.algebra import Emitter
 
     probe = builder.child()
     for eqn in eqns:
         probe.append(eqn)
-    probe.shapes.update(shapes)
     return Emitter(probe)
 
 

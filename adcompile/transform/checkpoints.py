@@ -20,7 +20,7 @@ from adcompile.ir.core import substitute
 from adcompile.ir.types import INDEX
 from adcompile.primitives import Emitter, Handle
 from adcompile.primitives.indexing import FULL, trip_count
-from adcompile.transform.forward import Env, emit_whole, name_after, read, steady_shapes
+from adcompile.transform.forward import Env, emit_whole, name_after, read, steady_sizes
 from adcompile.transform.loops import Loop, captured_floats, longer_condition, loop_step, see_loop, varied_carried
 from adcompile.transform.reverse import (
     Bars,
@@ -215,7 +215,7 @@ def _sweep_checkpointed(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> 
 def _steady(op: Emitter, loop: Loop, env: Env) -> dict[Value, Atom]:
     """The start value whose shape each carried array keeps; snapshots of one slot have one shape."""
     renamed = {loop.index: Value(INDEX), **{p: Value(p.type, p.name) for p in loop.carried}}
-    kept = steady_shapes(op, loop.body, loop.carried, loop.starts, env, renamed)
+    kept = steady_sizes(op, loop.body, loop.carried, loop.starts, env, renamed).shapes
     for param in loop.carried:
         if isinstance(param.type, Array) and renamed[param] not in kept:
             raise InvalidArgument(

@@ -12,7 +12,7 @@ from adcompile.errors import MissingRule
 from adcompile.ir import Atom, Block, Eqn, Value, is_float
 from adcompile.ir.core import substitute
 from adcompile.primitives import PRIMITIVES, Emitter
-from adcompile.primitives.shapes import keeping_shape
+from adcompile.primitives.shapes import Steady, keeping_sizes, steady
 from adcompile.transform.rules import tangents_of
 
 Env = dict[Value, Atom]
@@ -145,14 +145,14 @@ def _forward_loop(op: Emitter, eqn: Eqn, env: Env, dots: dict[Value, Atom]) -> N
     _bind(eqn, outs, active, env, dots)
 
 
-def steady_shapes(
+def steady_sizes(
     op: Emitter, body: Block, carried: Sequence[Value], inits: Sequence[Atom], env: Env, renamed: Mapping[Value, Value]
-) -> dict[Value, Atom]:
-    """For each carried array that keeps its shape: its new parameter, and the start value whose shape it has."""
+) -> Steady:
+    """Which sizes of the carried arrays stay as they were, of the new parameters."""
     starts = [read(env, a) for a in inits]
     copy = substitute(Block((), body.eqns, body.results), {**env, **renamed})
-    kept = keeping_shape(op.builder, starts, [renamed[p] for p in carried], copy)
-    return {renamed[carried[k]]: starts[k] for k in sorted(kept)}
+    params = [renamed[p] for p in carried]
+    return steady(op, starts, params, keeping_sizes(op.builder, starts, params, copy))
 
 
 def _forward_body(
@@ -168,7 +168,7 @@ def _forward_body(
     inner = Emitter(op.builder.child())
     params = [Value(p.type, p.name) for p in body.params]
     inside_of = dict(zip(body.params, params, strict=True))
-    inner.builder.shapes.update(steady_shapes(op, body, carried, inits, env, inside_of))
+    steady_sizes(op, body, carried, inits, env, inside_of).tell(inner.builder)
     varied = [p for p, a in zip(carried, active, strict=True) if a]
     extra = [Value(p.type, f"{p.name}_dot" if p.name else "") for p in varied]
     inner.builder.shapes.update(zip(extra, (inside_of[p] for p in varied), strict=True))

@@ -24,8 +24,13 @@ _DEAR = {"exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "pow", "er
 """Elementwise primitives dearer than reading a recorded value."""
 
 
+def _is_view(eqn: Eqn) -> bool:
+    """Whether an array is a part of another, picked by integers and slices: to take it again costs nothing."""
+    return eqn.op == "index" and all(entry[0] in ("int", "slice") for entry in eqn.attrs["spec"])
+
+
 class Recomputation:
-    """Which values of a forward region a reverse region can compute again by cheap scalar equations.
+    """Which values of a forward region a reverse region has again at little cost: scalar arithmetic, parts of arrays.
 
     ``inside`` are the values only the forward region has, ``given`` those of them that the reverse region gets anyway.
     """
@@ -48,7 +53,7 @@ class Recomputation:
         return self.routes[value]
 
     def _is_cheap(self, eqn: Eqn) -> bool:
-        if eqn.regions or isinstance(eqn.outs[0].type, Array) or eqn.op in _DEAR:
+        if eqn.regions or eqn.op in _DEAR or (isinstance(eqn.outs[0].type, Array) and not _is_view(eqn)):
             return False
         if eqn.op == "index" and not self.may_load(eqn.args[0]):
             return False
@@ -241,8 +246,11 @@ class Residuals:
         """A size inside the loop as one outside it; None where it changes from one iteration to the next."""
         if isinstance(size, int):
             return size
-        atom = hoisted(self.outer.builder, self.forward.builder, self.params, size.atom)
-        return None if atom is None else self.outer.handle(atom)
+        for same in self.forward.builder.checked_equal(size.atom):
+            atom = hoisted(self.outer.builder, self.forward.builder, self.params, same)
+            if atom is not None:
+                return self.outer.handle(atom)
+        return None
 
     def _iteration(self, op: Emitter, index: Value) -> Any:
         """The number of the iteration with a given index, from 0."""

@@ -14,7 +14,7 @@ from adcompile.ir.core import substitute
 from adcompile.ir.types import INDEX
 from adcompile.primitives import Emitter
 from adcompile.primitives.indexing import trip_count
-from adcompile.transform.forward import Env, emit_whole, name_after, read, steady_shapes
+from adcompile.transform.forward import Env, emit_whole, name_after, read, steady_sizes
 from adcompile.transform.loops import Loop, captured_floats, longer_condition, loop_step, see_loop, varied_carried
 from adcompile.transform.residuals import Residuals, recompute, surviving
 from adcompile.transform.reverse import (
@@ -146,12 +146,12 @@ def _sweep_loop(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> Step | N
     index = Value(INDEX, loop.index.name)
     params = tuple(Value(p.type, p.name) for p in loop.carried)
     renamed = {loop.index: index, **dict(zip(loop.carried, params, strict=True))}
-    steady = steady_shapes(op, loop.body, loop.carried, loop.starts, env, renamed)
-    inner.builder.shapes.update(steady)
+    steady = steady_sizes(op, loop.body, loop.carried, loop.starts, env, renamed)
+    steady.tell(inner.builder)
     varied.update(params[k] for k in active)
     swept = sweep(inner, loop.body, {**env, **renamed}, varied)
     captured = captured_floats([loop.body], env, varied)
-    block = _reverse_body(op.builder, swept, index, [params[k] for k in active], active, captured, steady)
+    block = _reverse_body(op.builder, swept, index, [params[k] for k in active], active, captured, steady.shapes)
     plan = Residuals(op, inner, (index, *params), loop.bounds, block)
     outs, count = _emit_forward_loop(op, loop, env, index, params, inner, swept, plan)
     plan.note_filled(outs[len(eqn.outs) :], count)

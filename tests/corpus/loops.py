@@ -49,6 +49,32 @@ for _bounds in ((0, 5, 1), (5, 0, -1), (7, -2, -3), (1, 9, 4), (3, 3, 1), (5, 2,
     add(f"range_{'_'.join(map(str, _bounds)).replace('-', 'm')}", range_of_three, steps(*_bounds))
 
 
+@program(lambda r: (r.normal(size=(2, 4)), 0.5 * r.normal(size=(3, 4, 4)), r.normal(size=(3, 4))))
+def layers_in_one_array(x, weights, biases):
+    """The inner size stays because every product checks it."""
+    for k in range(weights.shape[0]):
+        x = np.tanh(x @ weights[k] + biases[k])
+    return np.sum(x * x)
+
+
+@program(lambda r: (r.normal(size=6), r.normal(size=(3, 8))))
+def rows_of_a_forcing(x, forcing):
+    """Rows are taken again in the reverse, also after the caller's own array was written."""
+    rows = forcing.copy()
+    for k in range(3):
+        x = x * rows[k, 1:-1] + np.sin(rows[k, 2:]) * rows[k, :-2]
+    rows[:] = 0.0
+    return np.sum(x * x) + np.sum(rows)
+
+
+@program(lambda r: (r.normal(size=(2, 3)),))
+def one_size_grows(x):
+    """The rows stay as many, the columns do not."""
+    for k in range(3):
+        x = np.concatenate((x, np.sin(x[:, :2]) * k), axis=1)
+    return np.sum(x * x * x)
+
+
 @program(array_and())
 def power_iteration(x):
     y = x

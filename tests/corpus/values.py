@@ -116,6 +116,17 @@ def keyword_reductions(a):
     )  # fmt: skip
 
 
+@scalar(points(7, 3, (4, 5), ()), (0, 1, 2, 3))
+def numerical_calculus(u, w, a, s):
+    return weigh(
+        np.gradient(u, s), np.gradient(u, np.cumsum(1.0 + u * u), edge_order=2), *np.gradient(a, 0.5, s, edge_order=2),
+        np.convolve(u, w), np.convolve(w, u, "same"), np.convolve(u, w, "valid"), np.correlate(u, w, "full"),
+        np.correlate(w, u), np.polyval(w, u), np.polyval(u, s), np.kron(w, a), np.median(a, axis=1), np.median(u),
+        np.quantile(a, 0.3, axis=0), np.percentile(u, 20.0), np.cov(a), np.cov(u, u * u),
+        np.select([u > 0.5, u > -0.5], [u * u, u * s], s),
+    )  # fmt: skip
+
+
 @scalar(points((3, 4), (4, 2), (2, 3, 4)), (0, 1, 2))
 def products_of_all_kinds(a, b, c):
     return weigh(
