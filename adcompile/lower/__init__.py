@@ -11,7 +11,7 @@ from dataclasses import replace
 from adcompile.analysis.inplace import insert_copies
 from adcompile.ir import Array, Block, Trace
 from adcompile.ir.builder import Builder
-from adcompile.lower import elementwise, movement, products, reductions, searching, updates
+from adcompile.lower import elementwise, movement, products, reductions, searching, solving, updates
 from adcompile.lower.context import Context
 from adcompile.lower.control import lower_block
 from adcompile.lower.gather import gather_loops
@@ -26,7 +26,7 @@ from adcompile.transform.simplify import drop_dead, simplify
 
 RULES = {
     name: rule
-    for file in (elementwise, movement, reductions, searching, products, updates)
+    for file in (elementwise, movement, reductions, searching, solving, products, updates)
     for name, rule in file.RULES.items()
 }
 """Primitive → ``(context, eqn, *args) → result`` over scalars (`Handle`) and arrays (`Delayed`)."""

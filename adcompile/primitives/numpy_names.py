@@ -4,6 +4,7 @@ A table of contents, split by idea: what each name expands into is in the module
 """
 
 from adcompile.primitives import (
+    linear_algebra,
     math_names,
     numpy_calculus,
     numpy_creation,
@@ -22,6 +23,7 @@ __all__ = [
     "ATTRIBUTES",
     "METHODS",
     "VIEWS",
+    "linear_algebra",
     "math_names",
     "numpy_calculus",
     "numpy_creation",

@@ -280,3 +280,22 @@ def rotations_run_again(u0, angle, steps):
     for _ in range(steps):
         u = rotated(u, angle)
     return np.sum(u * u)
+
+
+@scalar(
+    lambda r: (3.0 * np.eye(4) + 0.3 * r.normal(size=(4, 4)), r.normal(size=4), r.normal(size=(4, 2))),
+    (0, 1, 2),
+    "rounded",
+)
+def implicit_steps(a, u, forcing):
+    """A linear system in every step, with the matrix changing."""
+    for k in range(3):
+        u = np.linalg.solve(a + 0.1 * k * np.diag(u * u), u + forcing[:, k % 2])
+    return np.sum(u * u) + np.sum(np.linalg.solve(a.T, forcing) ** 2)
+
+
+@scalar(lambda r: (np.eye(3) + 0.2 * r.normal(size=(3, 3)), r.normal(size=3)), (0, 1), "rounded")
+def gaussian_likelihood(factor, x):
+    covariance = factor @ factor.T
+    sign, logarithm = np.linalg.slogdet(covariance)
+    return 0.5 * (x @ np.linalg.inv(covariance) @ x + sign * logarithm) + np.linalg.det(factor)

@@ -26,6 +26,7 @@ int_, array = ("int",), ("array",)
 P = np.array([3, 0, 2])
 MORE = [
     *(Case(name, (x,), {"axis": a}) for name in ("argmax", "argmin", "argsort") for x, a in ((V, 0), (T, 1), (T, 2))),
+    Case("detsign", (R.normal(size=(3, 3)),)), Case("detsign", (R.normal(size=(2, 2, 2)),)),
     Case("searchsorted", (np.sort(V), R.normal(size=3)), {"side": "left"}),
     Case("searchsorted", (np.sort(V), R.normal(size=(2, 3))), {"side": "right"}),
     Case("searchsorted", (np.sort(V), np.float64(0.2)), {"side": "left"}),

@@ -22,6 +22,7 @@ M = RNG.normal(size=(3, 4))
 N = RNG.normal(size=(4, 2))
 S = RNG.normal(size=(4, 4))
 T = RNG.normal(size=(2, 3, 4))
+STACK = RNG.normal(size=(2, 3, 3))
 ROW = RNG.normal(size=(1, 4))
 COLUMN = RNG.normal(size=(3, 1))
 EMPTY = np.zeros((0, 3))
@@ -147,6 +148,11 @@ CALLS = [
     case(np.argsort, M, 0), case(np.take_along_axis, M, np.argsort(M, 1), axis=1),
     case(np.searchsorted, np.sort(V), W), case(np.searchsorted, np.sort(V), 0.1, side="right"),
     case(np.interp, W, np.sort(V), I), case(np.interp, f, np.sort(V), W), case(np.interp, W, np.sort(V), V, left=0.0),
+    # linear algebra
+    *(case(g, S) for g in (np.linalg.inv, np.linalg.det, np.linalg.slogdet)), case(np.linalg.solve, S, V[:4]),
+    case(np.linalg.solve, S, N), case(np.linalg.solve, STACK, STACK[:, :, :2]), case(np.linalg.inv, STACK),
+    case(np.linalg.det, STACK), case(np.linalg.slogdet, STACK), case(np.linalg.solve, S.astype(F32), V[:4].astype(F32)),
+    case(np.linalg.solve, np.array([[2, 1], [1, 3]]), [1, 2]), case(np.linalg.det, np.ones((2, 2))),
     # calculus
     case(np.gradient, V), case(np.gradient, V, 0.3), case(np.gradient, M, 0.3, 0.2), case(np.gradient, T, axis=1),
     case(np.gradient, V, np.sort(W)), case(np.gradient, M, np.sort(V[:3]), axis=0), case(np.gradient, I),
@@ -363,6 +369,8 @@ REFUSED = [
     (np.sum, (V, Dynamic(0)), {}, AdcompileError, "only known at run time"),
     (np.take, (V, I), {"mode": "clip"}, MissingRule, "mode="),
     (pow, (2, 3, 5), {}, MissingRule, "modulus"),
+    (np.linalg.solve, (STACK, V), {}, MissingRule, "leading dimensions"),
+    (np.linalg.inv, (V,), {}, ShapeMismatch, "two-dimensional"),
     (np.gradient, (M, 1.0, 2.0, 3.0), {}, InvalidArgument, "one for each axis"),
     (np.gradient, (V,), {"edge_order": 3}, InvalidArgument, "edge_order"),
     (np.gradient, (V[:1],), {}, InvalidArgument, "too small"),
@@ -393,6 +401,8 @@ FAILS_LATER = [
     (np.squeeze, (V, 0)),
     (np.broadcast_to, (V, (2, 4))),
     (np.split, (V, 2)),
+    (np.linalg.det, (M,)),
+    (np.linalg.solve, (S, V)),
 ]
 
 

@@ -175,6 +175,8 @@ R = np.random.default_rng(5)
 V, W, M, T = R.normal(size=5), R.normal(size=5), R.normal(size=(3, 4)), R.normal(size=(2, 3, 4))
 P = np.array([3, 0, 3])
 ROW = R.normal(size=(1, 4))
+SQUARE = R.normal(size=(3, 3))
+STACK = R.normal(size=(2, 3, 3))
 int_, array = ("int",), ("array",)
 
 
@@ -204,6 +206,11 @@ STRUCTURAL = [
         (T, T.swapaxes(1, 2).copy()), (T[:1], T.swapaxes(1, 2).copy()),
         (M.astype(np.float32), M.T.astype(np.float32)), (ROW, M.T.copy()), (np.zeros((0, 3)), M),
     )),
+    *(Case("solve", pair, {}, active) for active in ((0,), (1,), (0, 1)) for pair in (
+        (SQUARE, V[:3]), (SQUARE, M), (STACK, T[:, :, :3]), (SQUARE.astype(np.float32), V[:3].astype(np.float32)),
+        (STACK[:1, :1, :1], T[:1, :1]), (np.zeros((0, 0)), np.zeros(0)),
+    )),
+    *(Case(name, (x,)) for name in ("det", "logdet") for x in (SQUARE, STACK, STACK.astype(np.float32), STACK[:0])),
     *(Case("roll", (x, s), {"axis": a}) for x,
     a in ((V, 0), (M, 1), (T, 1), (M.astype(np.float32), 0)) for s in (1, -2, 7, Dynamic(2))),
     Case("vector", (np.float64(1), np.float64(2), np.float64(3)), {}, (0, 2)),

@@ -9,6 +9,8 @@ import builtins
 from dataclasses import dataclass
 from typing import NoReturn
 
+import numpy as np
+
 from adcompile.errors import ShapeMismatch
 from adcompile.source import SourceLoc
 
@@ -20,6 +22,11 @@ _EXCEPTIONS: dict[str, tuple[type[Exception], str]] = {
     "negative": (ValueError, "negative dimensions are not allowed"),
     "memory": (MemoryError, "out of memory"),
 }
+
+
+def exception_named(name: str) -> type[Exception]:
+    """The exception that a ``check_true`` names: one of Python's, or NumPy's of linear algebra."""
+    return np.linalg.LinAlgError if name == "np.linalg.LinAlgError" else getattr(builtins, name)
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class Failure:
         if self.kind == "same":
             raise ShapeMismatch(f"{self.message}: sizes {a} and {b}", self.loc)
         if self.kind.startswith("raise "):
-            raise getattr(builtins, self.kind.removeprefix("raise "))(self.message)
+            raise exception_named(self.kind.removeprefix("raise "))(self.message)
         exception, text = _EXCEPTIONS[self.kind]
         place = f"\n{self.loc.show()}" if self.loc else ""
         raise exception(text.format(a=a, b=b) + place)
