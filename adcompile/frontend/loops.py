@@ -119,9 +119,9 @@ def rolled_for(t: Tracer, node: ast.For, source: Any, attrs: dict[str, Any]) -> 
         bind_target(t, node.target, item(index))
         execute_loop_body(t, node.body)
 
+    runs = all(isinstance(x, int) for x in (start, stop, step)) and len(range(start, stop, step)) > 0
+    later = read_names([s for rest in t.frame.rest for s in rest or []]) if runs else set()
     if leave is None:
-        runs = all(isinstance(x, int) for x in (start, stop, step)) and len(range(start, stop, step)) > 0
-        later = read_names([s for rest in t.frame.rest for s in rest or []]) if runs else set()
         _roll(t, node.body, body, [t.op.atom(x) for x in (start, stop, step)], hint, None, attrs, later=later)
         return
     place = f" {hint} {node.lineno}_{node.col_offset}"
@@ -137,7 +137,7 @@ def rolled_for(t: Tracer, node: ast.For, source: Any, attrs: dict[str, Any]) -> 
         ahead = (index < stop if step > 0 else index > stop) if isinstance(step, int) else (stop - index) * step > 0
         return t.op.logical_and(t.op.logical_not(t.read(t.lookup(f" {leave}"))), ahead)
 
-    _roll(t, node.body, advance, None, "", more, attrs, (place,))
+    _roll(t, node.body, advance, None, "", more, attrs, (place,), later)
 
 
 def rolled_while(t: Tracer, node: ast.While) -> None:

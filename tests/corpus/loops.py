@@ -76,6 +76,17 @@ def one_size_grows(x):
 
 
 @program(array_and())
+def set_before_a_break(x):
+    """A name that the first iteration sets for sure may be read after the loop."""
+    for k in range(20):
+        residual = x * x - 2.0
+        if np.sum(np.abs(residual)) < 0.5 or k > 3:
+            break
+        x = x - 0.3 * residual / (1.0 + x * x)
+    return np.sum(residual * x)
+
+
+@program(array_and())
 def power_iteration(x):
     y = x
     for _ in range(3):
