@@ -7,7 +7,7 @@ of a loop to the tape around, at any depth.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 from adcompile.ir import Atom, Block, Eqn, Value, free_values
