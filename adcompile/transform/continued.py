@@ -7,7 +7,7 @@ of a loop to the tape around, at any depth.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Container
 from dataclasses import replace
 
 from adcompile.ir import Atom, Block, Eqn, Value, free_values
@@ -30,15 +30,15 @@ def continue_tape(builder: Builder, tape: Value, around: Value, top: Value) -> b
     start = builder.definitions.get(loop.args[lead + place])  # type: ignore[arg-type]
     if start is None or start.op != "full" or not start.attrs.get("room") or tape.type.rank != around.type.rank:
         return False
-    moved = _through_loop(loop, place, top)
-    if moved is None:
+    steps = filling(loop, place)
+    if steps is None:
         return False
     begun = Value(around.type, around.name)
     longer = _moved(Eqn("grow", (around, start.args[1]), (begun,), {}, loop.loc, (), loop.note), 1, top)
     if tape in builder.filled:
         begun, longer = around, []
     args = (*loop.args[: lead + place], begun, *loop.args[lead + place + 1 :])
-    filled = replace(moved, args=args)
+    filled = replace(_all_moved(loop, steps, top), args=args)
     at = builder.eqns.index(loop)
     builder.eqns[at : at + 1] = [*longer, filled]
     builder.definitions.update(dict.fromkeys(loop.outs, filled))
@@ -67,62 +67,59 @@ def _reads_rows(eqn: Eqn, part: Value) -> bool:
 # -- what fills a tape ------------------------------------------------------------------------------------------
 
 
-def _through_block(block: Block, version: Value, result: Atom, top: Value) -> Block | None:
-    """A block whose stores to a tape, from one version of it to a result, are moved; None if it does anything else."""
-    eqns: list[Eqn] = []
-    earlier: set[Atom] = set()
-    for eqn in block.eqns:
-        if earlier.intersection(eqn_inputs(eqn)):
+def filling(loop: Eqn, place: int) -> dict[Eqn, Value] | None:
+    """The equations in a loop through which a carried tape goes, each with the version that it takes.
+
+    None where anything is done with the tape but to grow it and to store to it.
+    """
+    body, steps = loop.regions[-1], {}
+    version = body.params[len(body.params) - len(loop.outs) + place]
+    earlier: set[Value] = set()
+    for eqn in body.eqns:
+        inputs = eqn_inputs(eqn)
+        if earlier.intersection(inputs):
             return None
-        if version not in eqn_inputs(eqn):
-            eqns.append(eqn)
-            continue
-        step = _STEPS.get(eqn.op)
-        found = None if step is None else step(eqn, version, top)
+        found = _step(eqn, version) if version in inputs else ({}, version)
         if found is None:
             return None
-        earlier.add(version)
-        moved, version = found
-        eqns += moved
-    whole = version is result and block.results.count(version) == 1 and not earlier.intersection(block.results)
-    return replace(block, eqns=tuple(eqns)) if whole else None
+        earlier |= {version} if found[0] else set()
+        steps |= found[0]
+        version = found[1]
+    ends = (
+        version is body.results[place] and body.results.count(version) == 1 and not earlier.intersection(body.results)
+    )
+    return steps if ends and not _asked(loop, place) else None
 
 
-def _through_loop(loop: Eqn, place: int, top: Value) -> Eqn | None:
-    """A loop whose body moves its stores to a carried tape."""
-    body = loop.regions[-1]
-    first = len(body.params) - len(loop.outs)
-    version = body.params[first + place]
-    moved = _through_block(body, version, body.results[place], top)
-    if moved is None or any(region.params[first + place] in _read(region) for region in loop.regions[:-1]):
-        return None
-    return replace(loop, regions=(*loop.regions[:-1], moved))
-
-
-def _read(block: Block) -> set[Atom]:
-    return {a for eqn in block.eqns for a in eqn_inputs(eqn)} | set(block.results)
-
-
-def _grow_or_store(eqn: Eqn, version: Value, top: Value) -> tuple[list[Eqn], Value] | None:
-    first = 1 if eqn.op == "grow" else 2
-    if eqn.args[0] is not version or version in eqn.args[1:]:
-        return None
-    return _moved(eqn, first, top), eqn.outs[0]
-
-
-def _inner_loop(eqn: Eqn, version: Value, top: Value) -> tuple[list[Eqn], Value] | None:
-    lead = _LEAD[eqn.op]
+def _step(eqn: Eqn, version: Value) -> tuple[dict[Eqn, Value], Value] | None:
+    """An equation that hands a tape on, with those in it, and the next version; None where it does anything else."""
+    if eqn.op in ("grow", "store"):
+        return ({eqn: version}, eqn.outs[0]) if eqn.args[0] is version and version not in eqn.args[1:] else None
     captured = {v for region in eqn.regions for v in free_values(region)}
-    if eqn.args.count(version) != 1 or version in captured:
+    if eqn.op not in _LEAD or eqn.args.count(version) != 1 or version in captured:
         return None
-    place = eqn.args.index(version) - lead
-    moved = _through_loop(eqn, place, top)
-    return None if moved is None else ([moved], eqn.outs[place])
+    place = eqn.args.index(version) - _LEAD[eqn.op]
+    inner = filling(eqn, place) if place >= 0 else None
+    return None if inner is None else ({eqn: version} | inner, eqn.outs[place])
 
 
-_STEPS: dict[str, Callable[[Eqn, Value, Value], tuple[list[Eqn], Value] | None]] = {
-    "grow": _grow_or_store, "store": _grow_or_store, "loop": _inner_loop, "while": _inner_loop,
-}  # fmt: skip
+def _asked(loop: Eqn, place: int) -> bool:
+    """Whether the condition of a ``while`` reads a carried value."""
+    return any(
+        region.params[place] in region.results or any(region.params[place] in eqn_inputs(e) for e in region.eqns)
+        for region in loop.regions[:-1]
+    )
+
+
+def _all_moved(loop: Eqn, steps: Container[Eqn], top: Value) -> Eqn:
+    """A loop with every subscript of a tape moved, in it and in the loops in it."""
+    body, eqns = loop.regions[-1], []
+    for eqn in body.eqns:
+        if eqn in steps:
+            eqns += [_all_moved(eqn, steps, top)] if eqn.regions else _moved(eqn, 1 if eqn.op == "grow" else 2, top)
+        else:
+            eqns.append(eqn)
+    return replace(loop, regions=(*loop.regions[:-1], replace(body, eqns=tuple(eqns))))
 
 
 def _moved(eqn: Eqn, first: int, top: Atom) -> list[Eqn]:

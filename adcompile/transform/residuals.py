@@ -258,11 +258,16 @@ class Residuals:
         return (op.handle(index) - start) // step if step.atom != Const(1, step.type) else op.handle(index) - start
 
     def note_filled(self, tapes: Sequence[Value], count: Atom) -> None:
-        """Remember how much of each growing tape the forward loop, emitted by now, has filled."""
+        """Remember how much of each growing tape the loop, emitted by now, has filled, and the sizes of rows."""
         rest = list(tapes)
         for tape in self.tapes:
             own = [rest.pop(0) for _ in tape.inits]
             self.outer.builder.filled.update(tape.filled(own, count))
+            for kept, start in zip(own, tape.inits, strict=True):
+                sizes = [self.outer.size(start, axis) for axis in range(1, start.type.rank)]
+                self.outer.builder.sizes.update(
+                    {(kept, axis): n for axis, n in enumerate(map(self.outer.atom, sizes), 1)}
+                )
 
     def reverse_body(self, tapes: Sequence[Value]) -> Block:
         """The reverse body with every residual read from its tape or computed again."""
