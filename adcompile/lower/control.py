@@ -274,8 +274,8 @@ def _loop(context: Context, eqn: Eqn, rules: Rules, args: Sequence[Lowered]) -> 
     def attempt(assumed: list[Assumed]) -> tuple[list[Block], list[Assumed]]:
         with context.indices.loop(index, start, stop, step):
             params = _assume(context, body.params[1:], assumed)
-            block, *found = _region(context, body, rules, lead, params, always=True)
-            return [block], _confirmed(context, assumed, *found)
+            block, results, natural = _region(context, body, rules, lead, params, always=True)
+            return [block], _confirmed(context, assumed, results, natural)
 
     blocks, assumed = _settle(context, args[3:], attempt)
     return _results(context, _emit(context, eqn, (*args[:3], *carried), blocks), assumed)

@@ -407,7 +407,7 @@ class _Gathering:
         (out,) = context.op.builder.emit("loop", args, [param.type], {}, (block,), names=[param.name])
         return context.op.handle(out)
 
-    def reached(self, depth: int, term: _Term, here: Handle, ends: bool) -> _Term:
+    def reached(self, depth: int, term: _Term, here: Index, ends: bool) -> _Term:
         """A term with its place along one more loop."""
         op, place = self.context.op, self.moved(here, -term.shift[depth])
         if not ends:

@@ -221,7 +221,7 @@ def _plain(batching: Batching, op: Emitter, source: Builder, eqn: Eqn, env: Env)
 
 def _where_live(batching: Batching, op: Emitter, eqn: Eqn, args: Sequence[Handle], flags: Sequence[bool]) -> Handle:
     """What a guarded region stores: in calls that are not live, what is there already."""
-    live, (array, value, *at) = op.handle(batching.write_live[eqn.args[0]]), args
+    live, (array, value, *at) = op.handle(batching.write_live[eqn.args[0]]), args  # type: ignore[index]
     read = Eqn("index", (eqn.args[0], *eqn.args[2:]), (), eqn.attrs, eqn.loc)
     (there,) = _apply(op, read, (array, *at), (flags[0], *flags[2:]))
     value = op.cast(value, dtype=there.type.dtype) if value.type.dtype != there.type.dtype else value

@@ -24,9 +24,8 @@ BETWEEN = ("slice", True, True, 1)
 
 
 def name_of(value: Value) -> str:
-    """The name of a value's tape; one that continues tapes is called like them."""
-    name = value.name.removesuffix("tape").removesuffix("_")
-    return f"{name}_tape" if name else "tape"
+    """The name of a value's tape."""
+    return f"{value.name}_tape" if value.name else "tape"
 
 
 def grown(op: Emitter, tape: Value, length: Any) -> Atom:
@@ -86,7 +85,7 @@ class Stacks:
     def _tape(self, outer: Emitter, value: Value, rest: Sequence[Any]) -> Value:
         dims = (ANY, *(() if self.flat else value.type.dims[1:]))
         tape = outer("full", outer.zero(value.type.dtype), FIRST_ROOM, *rest, dims=dims, room=True).atom
-        tape.name = name_of(value)
+        tape.name = value.name if value.name.endswith("tape") else name_of(value)
         return tape
 
     def _spec(self, value: Value) -> tuple:
