@@ -15,7 +15,6 @@ from adcompile.lower import elementwise, movement, products, reductions, searchi
 from adcompile.lower.context import Context
 from adcompile.lower.control import lower_block
 from adcompile.lower.gather import gather_loops
-from adcompile.lower.growth import expand_growth
 from adcompile.lower.independent import free_iterations
 from adcompile.lower.merge import merge_loops
 from adcompile.lower.split import split_loops
@@ -53,7 +52,6 @@ def lower(trace: Trace, *, vectors: bool = True) -> Trace:
     MissingRule
         Where a primitive has no lowering.
     """
-    trace = expand_growth(trace)
     trace = tile(trace) if vectors else trace
     context = Context(Emitter(Builder()))
     params = {}

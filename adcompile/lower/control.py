@@ -15,6 +15,7 @@ from adcompile.ir.core import eqn_inputs, walk
 from adcompile.lower.context import Context, Delayed, Lowered, last_uses
 from adcompile.lower.elementwise import elementwise
 from adcompile.lower.fusion import to_force
+from adcompile.lower.growth import growth
 from adcompile.lower.indices import Index
 from adcompile.lower.products import fuse_sums
 from adcompile.lower.subscripts import as_index
@@ -160,8 +161,11 @@ def _region(
     lead: Sequence[Lowered],
     carried: Sequence[tuple[Value, Any]],
     always: bool,
-) -> tuple[Block, list[Lowered]]:
-    """Emit one region; ``carried`` pairs its array and scalar parameters with their sizes, None where it must ask."""
+) -> tuple[Block, list[Lowered], list[bool]]:
+    """Emit one region; ``carried`` pairs its array and scalar parameters with their sizes, None where it must ask.
+
+    Also tells which of its results are never negative.
+    """
     saved, live = dict(context.env), context.is_live
     inner_free = set(free_values(block)) if always else set()
     context.is_live = lambda value: value in inner_free or live(value)
@@ -171,8 +175,14 @@ def _region(
         results = lower_block(context, block, rules, params)
         new = [*(x.atom for x in lead if isinstance(x, Handle)), *(p for p, _ in carried)]
         finished = builder.block(new, [context.buffer(r).atom for r in results])
+        natural = [_is_natural(context, r) for r in results]
     context.env, context.is_live = saved, live
-    return finished, results
+    return finished, results, natural
+
+
+def _is_natural(context: Context, x: Lowered) -> bool:
+    """Whether a value is an index that is provably not negative."""
+    return isinstance(x, Handle) and x.type.dtype == "int64" and context.indices.at_least(as_index(x), 0)
 
 
 def _parameter(context: Context, value: Value, sizes: Any) -> Lowered:
@@ -187,27 +197,62 @@ def _sizes(x: Lowered) -> tuple[Index, ...] | None:
     return x.sizes if isinstance(x, Delayed) else None
 
 
-def _kept(context: Context, before: Sequence[Any], results: Sequence[Lowered]) -> list[Any]:
-    """The assumed sizes that the results of a body confirm; None for the others."""
+Assumed = tuple[tuple[Index, ...] | None, bool]
+"""What a loop is assumed to keep of a carried value: the sizes of an array, and that a number is never negative."""
+
+
+def _assume(
+    context: Context, params: Sequence[Value], assumed: Sequence[Assumed]
+) -> list[tuple[Value, tuple[Index, ...] | None]]:
+    """New parameters of a region, of which it may assume what the loop is assumed to keep."""
+    fresh = [Value(p.type, p.name) for p in params]
+    context.indices.naturals.update(p for p, (_, natural) in zip(fresh, assumed, strict=True) if natural)
+    return [(p, sizes) for p, (sizes, _) in zip(fresh, assumed, strict=True)]
+
+
+def _settle(
+    context: Context, inits: Sequence[Lowered], attempt: Callable[[list[Assumed]], tuple[list[Block], list[Assumed]]]
+) -> tuple[list[Block], list[Assumed]]:
+    """The regions of a loop, emitted again with less assumed until an iteration confirms all that is assumed."""
+    assumed = [(_sizes(x), _is_natural(context, x)) for x in inits]
+    while True:
+        blocks, kept = attempt(assumed)
+        if kept == assumed:
+            return blocks, assumed
+        assumed = kept
+
+
+def _confirmed(
+    context: Context, assumed: Sequence[Assumed], results: Sequence[Lowered], natural: Sequence[bool]
+) -> list[Assumed]:
+    """What of the assumptions holds after an iteration too."""
     return [
-        sizes
-        if sizes is not None and isinstance(r, Delayed) and all(map(context.indices.equal, sizes, r.sizes))
-        else None
-        for sizes, r in zip(before, results, strict=True)
+        (sizes if _has_sizes(context, r, sizes) else None, before and after)
+        for (sizes, before), r, after in zip(assumed, results, natural, strict=True)
     ]
 
 
-# -- the three control equations ------------------------------------------------------------------------------------
+def _has_sizes(context: Context, x: Lowered, sizes: tuple[Index, ...] | None) -> bool:
+    return sizes is not None and isinstance(x, Delayed) and all(map(context.indices.equal, sizes, x.sizes))
+
+
+def _results(context: Context, outs: Sequence[Value], assumed: Sequence[Assumed]) -> list[Lowered]:
+    """The results of a loop, and what is known of them."""
+    context.indices.naturals.update(o for o, (_, natural) in zip(outs, assumed, strict=True) if natural)
+    return [_parameter(context, o, sizes) for o, (sizes, _) in zip(outs, assumed, strict=True)]
+
+
+# -- the control equations ------------------------------------------------------------------------------------
 
 
 def _if(context: Context, eqn: Eqn, rules: Rules, args: Sequence[Lowered]) -> list[Lowered]:
     _enter(context, eqn, ())
     done = [_region(context, region, rules, (), (), always=False) for region in eqn.regions]
-    inner = {o for block, _ in done for e in block.eqns for o in e.outs}
-    outs = _emit(context, eqn, args, [block for block, _ in done])
-    sizes = [
-        _agreed(context, [_sizes(x) for x in branches], inner) for branches in zip(*(r for _, r in done), strict=True)
-    ]
+    inner = {o for block, *_ in done for e in block.eqns for o in e.outs}
+    outs = _emit(context, eqn, args, [block for block, *_ in done])
+    one, two = (results for _, results, _ in done)
+    sizes = [_agreed(context, [_sizes(x), _sizes(y)], inner) for x, y in zip(one, two, strict=True)]
+    context.indices.naturals.update(o for o, *both in zip(outs, *(n for *_, n in done), strict=True) if all(both))
     return [_parameter(context, o, s) for o, s in zip(outs, sizes, strict=True)]
 
 
@@ -224,36 +269,37 @@ def _loop(context: Context, eqn: Eqn, rules: Rules, args: Sequence[Lowered]) -> 
     carried = _enter(context, eqn, args[3:])
     (body,) = eqn.regions
     index = Value(body.params[0].type, body.params[0].name)
-    assumed = [_sizes(x) for x in args[3:]]
-    while True:
-        params = [Value(p.type, p.name) for p in body.params[1:]]
+    lead = (context.op.handle(index),)
+
+    def attempt(assumed: list[Assumed]) -> tuple[list[Block], list[Assumed]]:
         with context.indices.loop(index, start, stop, step):
-            lead = (context.op.handle(index),)
-            block, results = _region(context, body, rules, lead, list(zip(params, assumed, strict=True)), always=True)
-            kept = _kept(context, assumed, results)
-        if kept == assumed:
-            break
-        assumed = kept
-    outs = _emit(context, eqn, (*args[:3], *carried), [block])
-    return [_parameter(context, o, s) for o, s in zip(outs, assumed, strict=True)]
+            params = _assume(context, body.params[1:], assumed)
+            block, results, natural = _region(context, body, rules, lead, params, always=True)
+            return [block], _confirmed(context, assumed, results, natural)
+
+    blocks, assumed = _settle(context, args[3:], attempt)
+    return _results(context, _emit(context, eqn, (*args[:3], *carried), blocks), assumed)
 
 
 def _while(context: Context, eqn: Eqn, rules: Rules, args: Sequence[Lowered]) -> list[Lowered]:
     carried = _enter(context, eqn, args)
-    condition, body = eqn.regions
-    assumed = [_sizes(x) for x in args]
-    while True:
-        pairs = [
-            [(Value(p.type, p.name), s) for p, s in zip(r.params, assumed, strict=True)] for r in (condition, body)
-        ]
-        test, _ = _region(context, condition, rules, (), pairs[0], always=True)
-        block, results = _region(context, body, rules, (), pairs[1], always=True)
-        kept = _kept(context, assumed, results)
-        if kept == assumed:
-            break
-        assumed = kept
-    outs = _emit(context, eqn, carried, [test, block])
-    return [_parameter(context, o, s) for o, s in zip(outs, assumed, strict=True)]
+
+    def attempt(assumed: list[Assumed]) -> tuple[list[Block], list[Assumed]]:
+        done = [_region(context, r, rules, (), _assume(context, r.params, assumed), always=True) for r in eqn.regions]
+        return [block for block, *_ in done], _confirmed(context, assumed, *done[-1][1:])
+
+    blocks, assumed = _settle(context, args, attempt)
+    return _results(context, _emit(context, eqn, carried, blocks), assumed)
+
+
+def _grow(context: Context, eqn: Eqn, rules: Rules, args: Sequence[Lowered]) -> list[Lowered]:
+    """A tape that is as long as it has to be."""
+    for step in growth(eqn):
+        _equation(context, step, rules, set())
+    grown = context.env[eqn.outs[0]]
+    assert isinstance(grown, Delayed)
+    context.indices.learn(grown.sizes[0], as_index(args[1]))
+    return [grown]
 
 
 def _emit(context: Context, eqn: Eqn, args: Sequence[Lowered], regions: Sequence[Block]) -> list[Value]:
@@ -263,4 +309,4 @@ def _emit(context: Context, eqn: Eqn, args: Sequence[Lowered], regions: Sequence
     return list(context.op.builder.emit(eqn.op, atoms, types, eqn.attrs, regions, names=names))
 
 
-_CONTROL = {"if": _if, "loop": _loop, "while": _while}
+_CONTROL = {"if": _if, "loop": _loop, "while": _while, "grow": _grow}

@@ -11,8 +11,9 @@ What else the nest does follows in a nest of its own; a term may therefore not r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 from adcompile.ir import Array, Atom, Block, Const, Eqn, Value
 from adcompile.ir.builder import Builder
@@ -331,16 +332,56 @@ class _Gathering:
             stop = op.where(op.lt(low, high), stop, start)
             return self.loop(depth, start, stop, array, at, terms, True)
         wide = op.ge(indices.sub(high, low), most - least)
-        once = op.where(wide, 1, 0)
-        for o in range(most - least):
-            here, near = self.moved(low, least + o), [t for t in terms if t.shift[depth] <= least + o]
-            array = self.loop(depth, here, indices.add(here, once), array, at, near, False)
+        exist = {t.exists.atom: t.exists for t in terms if t.exists is not None}
+        if not exist:
+            return self.row(array, at, terms, wide)
+        inside = [replace(t, exists=None) for t in terms]
+        return self.either(
+            reduce(op.logical_and, [*exist.values(), wide]),
+            lambda: self.row(array, at, inside, None),
+            lambda: self.row(array, at, terms, wide),
+        )
+
+    def either(self, condition: Handle, *sides: Callable[[], Handle]) -> Handle:
+        """A branch that gives an array."""
+        context, regions = self.context, []
+        for side in sides:
+            with context.inside(context.op.builder.child()) as builder:
+                result = side()
+                regions.append(builder.block((), [result.atom]))
+        (out,) = context.op.builder.emit("if", (condition.atom,), [result.type], {}, regions)
+        return context.op.handle(out)
+
+    def row(self, array: Handle, at: tuple[Index, ...], terms: Sequence[_Term], wide: Handle | None) -> Handle:
+        """The innermost loop: the elements at either end, which some terms do not reach, and those in between.
+
+        Where the loop is not ``wide`` (None: where it is known to be), every element asks which terms reach it.
+        """
+        op, depth = self.context.op, len(self.nest.levels) - 1
+        (low, high), (least, most) = self.bounds(depth), self.scatter.reach(depth)
+        once = op.where(wide, 1, 0) if wide is not None else None
+        ends = [
+            (self.moved(end, least + o), [t for t in terms if (t.shift[depth] <= least + o) == (end is low)])
+            for end in (low, high)
+            for o in range(most - least)
+        ]
+        for here, near in ends[: most - least]:
+            array = self.element(array, at, here, near, once)
         array = self.loop(depth, self.moved(low, most), self.moved(high, least), array, at, terms, False)
-        for o in range(most - least):
-            here, near = self.moved(high, least + o), [t for t in terms if t.shift[depth] > least + o]
-            array = self.loop(depth, here, indices.add(here, once), array, at, near, False)
+        for here, near in ends[most - least :]:
+            array = self.element(array, at, here, near, once)
+        if wide is None:
+            return array
+        start, stop = self.moved(low, least), self.moved(high, most)
         stop = op.where(op.logical_or(wide, op.ge(low, high)), start, stop)
         return self.loop(depth, start, stop, array, at, terms, True)
+
+    def element(self, array: Handle, at: tuple, here: Index, terms: Sequence[_Term], times: Handle | None) -> Handle:
+        """One element near an end: so many times, or once."""
+        depth = len(self.nest.levels) - 1
+        if times is not None:
+            return self.loop(depth, here, self.context.indices.add(here, times), array, at, terms, False)
+        return self.add(array, (*at, here), [self.reached(depth, t, here, False) for t in terms])
 
     def bounds(self, depth: int) -> tuple[Index, Index]:
         """The bounds of a loop of the nest, emitted."""
@@ -366,7 +407,7 @@ class _Gathering:
         (out,) = context.op.builder.emit("loop", args, [param.type], {}, (block,), names=[param.name])
         return context.op.handle(out)
 
-    def reached(self, depth: int, term: _Term, here: Handle, ends: bool) -> _Term:
+    def reached(self, depth: int, term: _Term, here: Index, ends: bool) -> _Term:
         """A term with its place along one more loop."""
         op, place = self.context.op, self.moved(here, -term.shift[depth])
         if not ends:

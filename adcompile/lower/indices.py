@@ -36,6 +36,7 @@ class Indices:
         self.bounds: dict[Value, tuple[Affine, Affine]] = {}
         self.depths: dict[Value, int] = {}
         self.facts: list[Affine] = []
+        self.naturals: set[Value] = set()
         self.known: dict[Value, Affine] = {}
         self.proofs: dict[Hashable, float] = {}
 
@@ -58,12 +59,18 @@ class Indices:
 
     @contextmanager
     def region(self) -> Iterator[None]:
-        """Inside, sizes may be found equal that are not known to be so afterwards."""
-        saved, self.known = self.known, dict(self.known)
+        """Inside, facts may be found that are not known to hold afterwards."""
+        saved, facts, self.known = self.known, len(self.facts), dict(self.known)
         yield
-        if self.known != saved:
+        if self.known != saved or len(self.facts) > facts:
             self.proofs.clear()
         self.known = saved
+        del self.facts[facts:]
+
+    def learn(self, more: Index, less: Index) -> None:
+        """From here on, in this region, ``more >= less``."""
+        self.facts.append(self.form(more).plus(self.form(less), -1))
+        self.proofs.clear()
 
     def _end(self, start: Index, stop: Index) -> Affine:
         """The form of ``stop``; below ``maximum(n, 0)`` from 0 means below n."""
@@ -171,6 +178,8 @@ class Indices:
         return None if not positive else [(Affine(),)] if below else [(a,)]
 
     def _is_size(self, atom: Value) -> bool:
+        if atom in self.naturals:
+            return True
         eqn = self._definition(atom)
         return eqn is not None and eqn.op == "dim"
 

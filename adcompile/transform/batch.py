@@ -18,7 +18,7 @@ from adcompile.ir import ANY, Array, Atom, Block, Eqn, Trace, Type, Value
 from adcompile.ir.builder import Builder
 from adcompile.ir.types import Dim
 from adcompile.primitives import PRIMITIVES, Emitter, Handle
-from adcompile.primitives.batching import as_live, elementwise, repeated
+from adcompile.primitives.batching import align, as_live, elementwise, repeated
 from adcompile.source import SourceLoc
 from adcompile.transform.forward import Env, emit_copy, name_after, read
 from adcompile.transform.simplify import simplify
@@ -124,12 +124,14 @@ class Batching:
     mapped : the values of the program of one call that differ between calls.
     read_live : arrays that are only read where a guarded region reads them (`adcompile.transform.batch_control`),
         with the calls that are live there.
+    write_live : arrays that are only written where a guarded region stores to them, with the calls that are live there.
     """
 
     size: Atom
     dim: Dim
     mapped: frozenset[Value]
     read_live: dict[Value, Atom] = field(default_factory=dict)
+    write_live: dict[Value, Atom] = field(default_factory=dict)
 
     # -- values -----------------------------------------------------------------------------------------------
 
@@ -207,12 +209,23 @@ def _plain(batching: Batching, op: Emitter, source: Builder, eqn: Eqn, env: Env)
     if eqn.op == "dim":
         env[eqn.outs[0]] = op.atom(op.size(args[0], eqn.attrs["axis"] + 1))
         return
+    if eqn.op == "store" and eqn.args[0] in batching.write_live:
+        args[1], flags[1] = _where_live(batching, op, eqn, args, flags), True
     outs = _apply(op, eqn, args, flags)
     if eqn.op == "index" and eqn.args[0] in batching.read_live:
         live = op.handle(batching.read_live[eqn.args[0]])
         outs = [as_live(op, live, x) for x in outs]
     for old, new in zip(eqn.outs, outs, strict=True):
         batching.bind(op, env, old, new.atom)
+
+
+def _where_live(batching: Batching, op: Emitter, eqn: Eqn, args: Sequence[Handle], flags: Sequence[bool]) -> Handle:
+    """What a guarded region stores: in calls that are not live, what is there already."""
+    live, (array, value, *at) = op.handle(batching.write_live[eqn.args[0]]), args  # type: ignore[index]
+    read = Eqn("index", (eqn.args[0], *eqn.args[2:]), (), eqn.attrs, eqn.loc)
+    (there,) = _apply(op, read, (array, *at), (flags[0], *flags[2:]))
+    value = op.cast(value, dtype=there.type.dtype) if value.type.dtype != there.type.dtype else value
+    return op.where(align(op, live, True, there.rank - 1), align(op, value, flags[1], there.rank - 1), there)
 
 
 def _apply(op: Emitter, eqn: Eqn, args: Sequence[Handle], flags: Sequence[bool]) -> Sequence[Handle]:

@@ -24,6 +24,7 @@ from adcompile.primitives.batching import align, as_live, largest, some
 from adcompile.primitives.indexing import trip_count
 from adcompile.primitives.shapes import hoisted, keeping_shape
 from adcompile.transform.batch import Batching, batches
+from adcompile.transform.continued import filling
 from adcompile.transform.forward import Env, emit_whole, read
 
 # -- branches ---------------------------------------------------------------------------------------------------
@@ -147,13 +148,19 @@ def _stand_in(
     Arrays that are only subscripted stay as they are: what is read from them is replaced instead.
     """
     free = dict.fromkeys(v for region in regions for v in free_values(region) if batching.is_mapped(v))
-    reads = {v: live.atom for v in free if isinstance(v.type, Array) and _only_read(v, regions)}
+    only_read = [v for v in free if isinstance(v.type, Array) and _only_read(v, regions)]
+    reads = {v: _both(op, batching.read_live.get(v), live) for v in only_read}
     inside = dict(env)
     for value in free:
         if value not in reads:
             inside[value] = as_live(op, live, op.handle(read(env, value))).atom
             op.builder.sizes[inside[value], 0] = batching.size  # type: ignore[index]
     return replace(batching, read_live={**batching.read_live, **reads}), inside
+
+
+def _both(op: Emitter, around: Atom | None, live: Handle) -> Atom:
+    """The calls that are live in a guarded region and, where one is around it, there too."""
+    return live.atom if around is None else op.logical_and(op.handle(around), live).atom
 
 
 def _only_read(value: Value, regions: Sequence[Block]) -> bool:
@@ -232,7 +239,8 @@ class _Together:
         olds = eqn.args[lead:]
         self.starts = [batching.spread(op, old, read(env, old)) for old in olds]
         self.steady = _steady(source, eqn)
-        self.tapes = {k for k, old in enumerate(olds) if _is_tape(source, old)}
+        self.filled = {k: steps for k in range(len(olds)) if (steps := filling(eqn, k))}
+        self.tapes = {k for k, old in enumerate(olds) if k not in self.filled and _is_tape(source, old)}
         self.harmless = all(is_harmless(region) for region in eqn.regions)
 
     def params(self, inner: Emitter) -> list[Value]:
@@ -248,16 +256,22 @@ class _Together:
             return self.batching, env
         batching, env = _stand_in(self.batching, inner, self.eqn.regions, env, live)
         for k, (old, param) in enumerate(zip(self.carried, params, strict=True)):
-            if k not in self.tapes:
+            if k not in self.tapes and k not in self.filled:
                 env[old] = as_live(inner, live, inner.handle(param)).atom
-        return batching, env
+        return replace(batching, write_live=batching.write_live | self.writes(inner, live)), env
+
+    def writes(self, inner: Emitter, live: Handle) -> dict[Value, Atom]:
+        """The versions of arrays that the body only writes, with the calls that write: those that do not stand in."""
+        around = self.batching.write_live
+        versions = [version for steps in self.filled.values() for version in steps.values()]
+        return {version: _both(inner, around.get(version), live) for version in versions}
 
     def kept(self, inner: Emitter, live: Handle, params: Sequence[Value], results: Sequence[Atom]) -> list[Atom]:
         """The results for live calls, the parameters for finished ones; on tapes those write what nobody reads."""
         olds = self.body.results
         return [
             self.batching.spread(inner, olds[k], new)
-            if k in self.tapes
+            if k in self.tapes or k in self.filled
             else _chosen(self.batching, inner, live, p, [(olds[k], new), (p, param)])
             for k, (p, param, new) in enumerate(zip(self.carried, params, results, strict=True))
         ]

@@ -18,9 +18,10 @@ from adcompile.ir.core import substitute
 from adcompile.primitives import PRIMITIVES, Emitter
 from adcompile.primitives.indexing import trip_count
 from adcompile.primitives.shapes import hoisted, sizes_by_branch
+from adcompile.transform.continued import read_from
 from adcompile.transform.tapes import Rows, Stacks
 
-_DEAR = {"exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "pow", "erf", "erfc", "sqrt", "cbrt", "div"}
+_DEAR = {"exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "pow", "erf", "erfc", "sqrt", "cbrt"}
 """Elementwise primitives dearer than reading a recorded value."""
 
 
@@ -181,7 +182,7 @@ class Residuals:
         apart = {v for values, _ in stacked for v in values}
         self.rows = [v for v in recorded if v not in apart]
         rows = [self._row(v) for v in self.rows]
-        self.stacks = [Stacks(outer, values, group, self.count) for values, group in stacked]
+        self.stacks = [Stacks(outer, values, group, self._rest(group), self.count) for values, group in stacked]
         self.tapes: list[Rows | Stacks] = [*rows, *self.stacks]
         place = self._iteration(forward, params[0]) if self.tapes else None
         self.tape_inits = [a for tape in self.tapes for a in tape.inits]
@@ -225,7 +226,7 @@ class Residuals:
         op = self.forward
         eqn = op.builder.definitions.get(value)
         if value in op.builder.filled:
-            return (op.handle(op.builder.filled[value]), *op.shape(op.handle(value))[1:])
+            return (op.handle(op.builder.filled[value]), *(op.size(value, k) for k in range(1, value.type.rank)))
         plain = op.shape(op.handle(value))
         if eqn is not None and eqn.op == "if" and any(self._hoist(s) is None for s in plain):
             known = sizes_by_branch(op.builder, eqn, value)
@@ -241,6 +242,11 @@ class Residuals:
             if any(self._hoist(s) is None for s in sizes):
                 groups.setdefault(tuple(map(self.forward.atom, sizes)), []).append(array)
         return [(values, tuple(map(self.forward.handle, sizes))) for sizes, values in groups.items()]
+
+    def _rest(self, sizes: Sequence[Any]) -> list[Any] | None:
+        """Sizes of the body after the first as they are outside; None where one of them changes."""
+        rest = [self._hoist(s) for s in sizes[1:]]
+        return None if any(s is None for s in rest) else rest
 
     def _hoist(self, size: Any) -> Any:
         """A size inside the loop as one outside it; None where it changes from one iteration to the next."""
@@ -260,11 +266,16 @@ class Residuals:
         return (op.handle(index) - start) // step if step.atom != Const(1, step.type) else op.handle(index) - start
 
     def note_filled(self, tapes: Sequence[Value], count: Atom) -> None:
-        """Remember how much of each growing tape the forward loop, emitted by now, has filled."""
+        """Remember how much of each growing tape the loop, emitted by now, has filled, and the sizes of rows."""
         rest = list(tapes)
         for tape in self.tapes:
             own = [rest.pop(0) for _ in tape.inits]
             self.outer.builder.filled.update(tape.filled(own, count))
+            for kept, start in zip(own, tape.inits, strict=True):
+                sizes = [self.outer.size(start, axis) for axis in range(1, start.type.rank)]
+                self.outer.builder.sizes.update(
+                    {(kept, axis): n for axis, n in enumerate(map(self.outer.atom, sizes), 1)}
+                )
 
     def reverse_body(self, tapes: Sequence[Value]) -> Block:
         """The reverse body with every residual read from its tape or computed again."""
@@ -282,9 +293,14 @@ class Residuals:
                 eqn.op, args, [o.type for o in eqn.outs], eqn.attrs, names=[o.name for o in eqn.outs]
             )
             env.update(zip(eqn.outs, outs, strict=True))
+        block = self.block
         for stack, held in zip(self.stacks, own[len(self.rows) :], strict=True):
             atoms = [env.get(s.atom, s.atom) if isinstance(s.atom, Value) else s.atom for s in stack.sizes]
-            sizes = [op.handle(a) for a in atoms]
-            env.update(zip(stack.values, stack.read(op, held, place, sizes), strict=True))
-        moved = substitute(Block((), self.block.eqns, self.block.results), env)
+            sizes, begin = [op.handle(a) for a in atoms], stack.begin(op, held, place)
+            for position, (part, tape) in enumerate(zip(stack.values, held, strict=False)):
+                direct = None if stack.flat and part.type.rank > 1 else read_from(block, part, tape, begin)
+                block = direct or block
+                if direct is None:
+                    env[part] = stack.read(op, position, tape, begin, sizes)
+        moved = substitute(Block((), block.eqns, block.results), env)
         return Block(tuple(fresh), (*op.builder.eqns, *moved.eqns), moved.results)

@@ -71,6 +71,16 @@ def newton(a):
     return x
 
 
+def roots(a):
+    total = 0.0
+    for i in range(a.shape[0]):
+        x = a[i]
+        while abs(x * x - a[i]) > 1e-12:
+            x = 0.5 * (x + a[i] / x)
+        total += x * x * x
+    return total
+
+
 def first_above(x, limit):
     total = 0.0
     for i in range(x.shape[0]):
@@ -97,6 +107,7 @@ PROGRAMS = {
     "swap": (swap, (N, 3), 0),
     "burgers": (burgers, (N * 0.3, N, 3, 0.01, 0.05), 0),
     "newton": (newton, (2.0,), 0),
+    "roots": (roots, (N,), 0),
     "first_above": (first_above, (N, 1.0), 0),
     "branch": (branch, (2.0, 1.0), (0, 1)),
 }

@@ -396,3 +396,46 @@ def size_divided_in_a_branch(x, n, k):
         else:
             s = s * x[2]
     return s
+
+
+@program(lambda r: (r.uniform(0.5, 2.0, 3), r.uniform(0.6, 1.4)))
+def tapes_that_grow_in_while_in_while(a, s):
+    total, y = 0.0, s
+    while y < 3.0:
+        x = y
+        while x < 5.0:
+            z = x
+            while z < 6.0:
+                z = z + np.sin(z) ** 2 + 0.3 + 0.1 * a[0]
+            x = x + 0.5 + 0.1 * a[1] ** 2 + 0.01 * z
+        y = y + 0.4 * np.cos(a[2]) ** 2 + 0.3 + 0.01 * x * y
+        total += x * y
+    return total
+
+
+@program(lambda r: (r.uniform(0.5, 2.0, 4), r.uniform(0.6, 0.9)))
+def rows_of_a_while_in_a_for(a, s):
+    total = 0.0
+    for i in range(len(a)):
+        b = a * s
+        while np.sum(b * b) > 0.01:
+            b = 0.9 * b - 0.1 * np.sin(b) * b
+        total += np.sum(b**3) * a[i]
+    return total
+
+
+@program(lambda r: (r.uniform(0.5, 1.0, 5), r.uniform(0.6, 1.0)))
+def break_in_while_in_triangle(a, s):
+    total = s
+    for i in range(len(a)):
+        p = a[i]
+        for j in range(i + 1):
+            p = np.sin(p * s) + p * a[j]
+            q = p
+            while q * q < 400.0:
+                q = 1.3 * q + 0.1 * np.sin(p * q) + 0.2
+                if q > 15.0:
+                    break
+            p = np.tanh(p + 0.1 * q)
+        total += 0.1 * p * total
+    return total

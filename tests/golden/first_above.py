@@ -3,7 +3,7 @@
 # useful: the result
 # recorded: total_tape, i_tape
 def first_above_value_and_grad(x, limit):
-    t1 = x.shape[0]                                               # golden_programs.py:76
+    t1 = x.shape[0]                                               # golden_programs.py:86
     total_tape = np.zeros(8)
     i_tape = np.zeros(8, dtype=np.int64)
     k = 0
@@ -13,11 +13,11 @@ def first_above_value_and_grad(x, limit):
     returned = False
     value = 0.0
     while (not leave) and i < t1:
-        t2 = x[i]                                                 # golden_programs.py:77
+        t2 = x[i]                                                 # golden_programs.py:87
         total = total + t2 ** 2
-        t3 = total > limit                                        # golden_programs.py:78
-        value_2 = total * t2                                      # golden_programs.py:79
-        leave = t3 or leave                                       # golden_programs.py:78
+        t3 = total > limit                                        # golden_programs.py:88
+        value_2 = total * t2                                      # golden_programs.py:89
+        leave = t3 or leave                                       # golden_programs.py:88
         returned = t3 or returned
         value = value_2 if t3 else value
         t4 = i + 1
@@ -27,7 +27,7 @@ def first_above_value_and_grad(x, limit):
         i_tape = grow(i_tape, t5)
         i_tape[k] = i
         k, i = t5, t4
-    v1 = value if returned else total                             # golden_programs.py:76
+    v1 = value if returned else total                             # golden_programs.py:86
     value_bar = 1.0 if returned else 0.0
     total_bar = 0.0 if returned else 1.0
     x_bar = np.zeros(t1)
@@ -37,9 +37,9 @@ def first_above_value_and_grad(x, limit):
         i_2 = i_tape[k]
         t7 = x[i_2]
         t8 = total_2 > limit
-        value_bar_2 = 0.0 if t8 else value_bar                    # golden_programs.py:78
-        total_bar = total_bar + (t7 * value_bar if t8 else 0.0)   # golden_programs.py:79
-        t9 = (total_2 * value_bar if t8 else 0.0) + 2 * t7 * total_bar  # golden_programs.py:77
+        value_bar_2 = 0.0 if t8 else value_bar                    # golden_programs.py:88
+        total_bar = total_bar + (t7 * value_bar if t8 else 0.0)   # golden_programs.py:89
+        t9 = (total_2 * value_bar if t8 else 0.0) + 2 * t7 * total_bar  # golden_programs.py:87
         x_bar[i_2] += t9
         value_bar = value_bar_2
     return v1, x_bar

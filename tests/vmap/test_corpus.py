@@ -19,10 +19,7 @@ The last returns an array from a loop: until a call returns, its array is empty.
 """
 
 
-RAGGED_TAPES = {
-    "while_in_for_with_return", "break_of_inner_and_outer", "arrays_rebound_in_branches", "sorting_network",
-    "early_returns_in_helpers",
-}  # fmt: skip
+RAGGED_TAPES = {"arrays_rebound_in_branches"}
 """Corpus programs whose adjoint reads sizes from a tape, where every call would have its own."""
 
 

@@ -64,12 +64,18 @@ def _announce(kernel: Kernel, values: tuple[Value, ...]) -> None:
 
 
 class _Carried:
-    """The phis at the head of a loop, closed when the end of its body is known."""
+    """The phis at the head of a loop, closed when the end of its body is known.
 
-    def __init__(self, kernel: Kernel, eqn: Eqn, inits: list[Operand], before: str):
-        self.kernel, self.eqn, self.before = kernel, eqn, before
+    Where the body allocates, one of them is how high the frame was after the iteration before (``seen``), at first its
+    height before the loop (``mark``).
+    """
+
+    def __init__(self, kernel: Kernel, eqn: Eqn, inits: list[Operand], before: str, mark: str | None):
+        self.kernel, self.eqn, self.before, self.mark = kernel, eqn, before, mark
         self.open: list[tuple[int, str, str, str, Callable[[list[Operand]], str]]] = []
         self.operands = [self._enter(k, init) for k, init in enumerate(inits)]
+        self.height = ""
+        self.seen = "" if mark is None else self.phi("i64", mark, lambda results: self.height)
 
     def _enter(self, k: int, init: Operand) -> Operand:
         param = carried(self.eqn)[k]
@@ -104,14 +110,15 @@ class _Carried:
         return [results[k].pointer for k in places if not self.kernel.roots.in_place(self.eqn, k)]
 
 
-def _body(kernel: Kernel, eqn: Eqn, phis: _Carried, mark: str | None) -> list[Operand]:
+def _body(kernel: Kernel, eqn: Eqn, phis: _Carried) -> list[Operand]:
     """The equations of a loop's body and its results; what it allocated and did not carry on is released."""
     body: Block = eqn.regions[-1]
     kernel.env.update(zip(carried(eqn), phis.operands, strict=True))
     _announce(kernel, carried(eqn))
     kernel.block(body)
     results = [kernel.fitted(r, out) for r, out in zip(body.results, eqn.outs, strict=True)]
-    kernel.memory.sweep(mark, phis.moved(results))
+    if phis.mark is not None:
+        phis.height = kernel.memory.sweep(phis.mark, phis.seen, phis.moved(results))
     return results
 
 
@@ -127,12 +134,12 @@ def _loop(kernel: Kernel, eqn: Eqn) -> list[Operand]:
     summed = sums(eqn, kernel.uses)
     kernel.sums |= summed
     code.start(begin)
-    phis = _Carried(kernel, eqn, inits, before)
+    phis = _Carried(kernel, eqn, inits, before, mark)
     following: list[str] = []
     counter = phis.phi("i64", first, lambda results: following[0])
     kernel.env[body.params[0]] = index(counter)
     kernel.depths[kernel.env[body.params[0]]] = kernel.depth
-    results = _body(kernel, eqn, phis, mark)
+    results = _body(kernel, eqn, phis)
     following.append(code.let(f"add nsw i64 {counter}, {stride}"))
     again = code.let(f"icmp {test} i64 {following[0]}, {stop}")
     phis.close(results)
@@ -214,13 +221,13 @@ def _while(kernel: Kernel, eqn: Eqn) -> list[Operand]:
     code.do(f"br label %{head}")
     kernel.depth += 1
     code.start(head)
-    phis = _Carried(kernel, eqn, inits, before)
+    phis = _Carried(kernel, eqn, inits, before, mark)
     kernel.env.update(zip(condition.params, phis.operands, strict=True))
     (test,) = kernel.block(condition)
     going_on = scalars.truth(code, condition.results[0].type.dtype, test)
     code.do(f"br i1 {going_on}, label %{begin}, label %{leave}")
     code.start(begin)
-    results = _body(kernel, eqn, phis, mark)
+    results = _body(kernel, eqn, phis)
     phis.close(results)
     code.do(f"br label %{head}")
     kernel.depth -= 1

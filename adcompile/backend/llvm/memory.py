@@ -86,18 +86,22 @@ class Memory:
             return None
         return self.code.let("load i64, ptr %frame")
 
-    def sweep(self, mark: str | None, pointers: list[str]) -> None:
-        """Release what was allocated since ``mark``, if anything was, except some pointers."""
-        if mark is None:
-            return
+    def sweep(self, mark: str, seen: str, pointers: list[str]) -> str:
+        """Release what was allocated since ``mark`` except some pointers; the height after that.
+
+        Where the height is what it was ``seen`` to be after the iteration before, nothing was allocated.
+        """
         code, some, none = self.code, self.code.label("sweep"), self.code.label("swept")
-        unmoved = code.let(f"icmp eq i64 {code.let('load i64, ptr %frame')}, {mark}")
+        before = code.here
+        unmoved = code.let(f"icmp eq i64 {code.let('load i64, ptr %frame')}, {seen}")
         code.do(f"br i1 {unmoved}, label %{none}, label %{some}")
         code.start(some)
         function = code.address("adcompile_sweep")
         code.do(f"call void {function}(ptr %frame, i64 {mark}, i64 {self._keep(pointers)}, ptr %kept)")
+        swept = code.let("load i64, ptr %frame")
         code.do(f"br label %{none}")
         code.start(none)
+        return code.let(f"phi i64 [ {seen}, %{before} ], [ {swept}, %{some} ]")
 
     def finish(self, pointers: list[str]) -> None:
         """Release everything except some pointers."""
