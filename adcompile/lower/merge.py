@@ -4,6 +4,7 @@ Two loops merge where every element that the later one reads of the earlier one'
 iteration: all updates and all reads have the loop index at one and the same dimension. Merged rows are merged again
 inside, so that chains of elementwise operations, their reductions and their tapes become single loop nests.
 Loops that LLVM can vectorise are not merged with loops that it cannot (gathers with checks, scatters, searches).
+Loops that add to shifted elements of one array do merge, since sums commute: where the nest may gather from them all.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 from adcompile.ir import Array, Atom, Block, Eqn, Value, free_values
 from adcompile.ir.core import eqn_inputs, substitute, walk
 from adcompile.lower.fusion import HEAVY, own_cost
+from adcompile.lower.gather import may_gather
 from adcompile.primitives import PRIMITIVES
 
 _NEAR = 40
@@ -50,6 +52,8 @@ def _merge_back(eqns: list[Eqn], later: int, results: Sequence[Atom], vectors: b
     for earlier in range(later - 1, max(-1, later - 1 - _NEAR), -1):
         if mergeable(eqns[earlier]) and _alike(eqns[earlier], eqns[later], vectors):
             found = _merge(eqns, earlier, later, results)
+            if found is None and vectors:
+                found = _merge_scatters(eqns, earlier, later, results)
             if found is not None:
                 return found
     return None
@@ -123,12 +127,16 @@ def _is_sum(result: Atom, body: Block) -> bool:
 
 @dataclass(frozen=True)
 class _Pair:
-    """Two loops and what lies between them: what the later one needs first, and the rest."""
+    """Two loops and what lies between them: what the later one needs first, and the rest.
+
+    With ``shifted`` they may add to any elements of one array.
+    """
 
     first: Eqn
     second: Eqn
     needed: list[Eqn]
     rest: list[Eqn]
+    shifted: bool
 
     def legal(self, read_after: set[Value]) -> bool:
         """Whether the later loop, and what it needs, may move before the rest and into the first."""
@@ -158,7 +166,7 @@ class _Pair:
             return False
         else:
             reads = _accesses(body, body.params[1 + starts[0]])
-            if writes.only_adds and reads.only_adds and not is_vector(self.first):
+            if writes.only_adds and reads.only_adds and (self.shifted or not is_vector(self.first)):
                 return True
         return bool(writes.along(self.first.regions[0].params[0]) & reads.along(body.params[0]))
 
@@ -217,11 +225,36 @@ def _walk_accesses(block: Block, versions: set[Value]) -> Iterator[tuple[tuple[A
 # -- the merged loop ------------------------------------------------------------------------------------------------
 
 
-def _merge(eqns: list[Eqn], earlier: int, later: int, results: Sequence[Atom]) -> tuple[list[Eqn], int] | None:
+def _merge_scatters(
+    eqns: list[Eqn], earlier: int, later: int, results: Sequence[Atom]
+) -> tuple[list[Eqn], int] | None:
+    """Merge two loops, and those inside them, that add to shifted elements of an array, if all may gather then."""
+    found = _merge(eqns, earlier, later, results, shifted=True)
+    if found is None:
+        return None
+    merged, following = found
+    merged[following - 1] = _as_one_nest(merged[following - 1])
+    return found if may_gather(merged[following - 1]) else None
+
+
+def _as_one_nest(eqn: Eqn) -> Eqn:
+    """A loop whose body holds one loop where it held two."""
+    (body,) = eqn.regions
+    eqns, loops = list(body.eqns), [k for k, e in enumerate(body.eqns) if e.op == "loop"]
+    if len(loops) == 2 and eqns[loops[0]].args[:3] == eqns[loops[1]].args[:3]:
+        found = _merge(eqns, *loops, body.results, shifted=True)
+        eqns = found[0] if found else eqns
+    inner = tuple(_as_one_nest(e) if e.op == "loop" else e for e in eqns)
+    return replace(eqn, regions=(replace(body, eqns=inner),))
+
+
+def _merge(
+    eqns: list[Eqn], earlier: int, later: int, results: Sequence[Atom], shifted: bool = False
+) -> tuple[list[Eqn], int] | None:
     """Merge two loops of a list of equations, or give up."""
     first, second = eqns[earlier], eqns[later]
     needed, rest = _split(eqns[earlier + 1 : later], second)
-    pair = _Pair(first, second, needed, rest)
+    pair = _Pair(first, second, needed, rest, shifted)
     dependent = set(first.outs)
     if any(dependent.intersection(eqn_inputs(e)) for e in needed):
         return None

@@ -39,11 +39,16 @@ Operand = Any
 
 
 class Memory:
-    """Where the buffers of one kernel live."""
+    """Where the buffers of one kernel live.
+
+    ``strides`` gives sizes that are known not to be 1 as LLVM should see them between rows: of a size about which it
+    knows nothing it assumes, and tests, that it is 1, and vectorises the loop along a column for that case only.
+    """
 
     def __init__(self, code: Code, roots: Roots, trace: Trace):
         self.code, self.roots = code, roots
         self.trusted: set[str] = set()
+        self.strides: dict[str, str] = {}
         self.on_stack = _stack_buffers(roots, trace)
         self.framed = any(a not in self.on_stack for a in allocations(trace.block))
         self.kept = 0
