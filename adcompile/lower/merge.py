@@ -9,10 +9,10 @@ Loops that add to shifted elements of one array do merge, since sums commute: wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from adcompile.ir import Array, Atom, Block, Eqn, Value, free_values
+from adcompile.ir import Array, Atom, Block, Const, Eqn, Value, free_values
 from adcompile.ir.core import eqn_inputs, substitute, walk
 from adcompile.lower.fusion import HEAVY, own_cost
 from adcompile.lower.gather import may_gather
@@ -33,6 +33,27 @@ def merge_loops(block: Block, vectors: bool = True) -> Block:
 
     Unless ``vectors``, what vectorises is merged with what does not.
     """
+    return _merged(_plain_ranges(block, {}) if vectors else block, vectors)
+
+
+def _plain_ranges(block: Block, made: Mapping[Atom, Eqn]) -> Block:
+    """A block whose loops run to ``n`` where they ran to ``maximum(n, 0)``, which is the same from 0 on."""
+    made = {**made, **{o: e for e in block.eqns for o in e.outs}}
+    eqns = []
+    for eqn in block.eqns:
+        eqn = replace(eqn, regions=tuple(_plain_ranges(r, made) for r in eqn.regions))
+        stop = made.get(eqn.args[1]) if eqn.op == "loop" and _is(eqn.args[0], 0) and _is(eqn.args[2], 1) else None
+        if stop is not None and stop.op == "maximum" and _is(stop.args[1], 0):
+            eqn = replace(eqn, args=(eqn.args[0], stop.args[0], *eqn.args[2:]))
+        eqns.append(eqn)
+    return Block(block.params, tuple(eqns), block.results)
+
+
+def _is(atom: Atom, value: int) -> bool:
+    return isinstance(atom, Const) and atom.value == value
+
+
+def _merged(block: Block, vectors: bool) -> Block:
     eqns = list(block.eqns)
     position = 0
     while position < len(eqns):
@@ -41,7 +62,7 @@ def merge_loops(block: Block, vectors: bool = True) -> Block:
             position += 1
         else:
             eqns, position = merged
-    inner = [replace(e, regions=tuple(merge_loops(r, vectors) for r in e.regions)) if e.regions else e for e in eqns]
+    inner = [replace(e, regions=tuple(_merged(r, vectors) for r in e.regions)) if e.regions else e for e in eqns]
     return forward(Block(block.params, tuple(inner), block.results))
 
 
@@ -225,9 +246,7 @@ def _walk_accesses(block: Block, versions: set[Value]) -> Iterator[tuple[tuple[A
 # -- the merged loop ------------------------------------------------------------------------------------------------
 
 
-def _merge_scatters(
-    eqns: list[Eqn], earlier: int, later: int, results: Sequence[Atom]
-) -> tuple[list[Eqn], int] | None:
+def _merge_scatters(eqns: list[Eqn], earlier: int, later: int, results: Sequence[Atom]) -> tuple[list[Eqn], int] | None:
     """Merge two loops, and those inside them, that add to shifted elements of an array, if all may gather then."""
     found = _merge(eqns, earlier, later, results, shifted=True)
     if found is None:
@@ -242,7 +261,7 @@ def _as_one_nest(eqn: Eqn) -> Eqn:
     (body,) = eqn.regions
     eqns, loops = list(body.eqns), [k for k, e in enumerate(body.eqns) if e.op == "loop"]
     if len(loops) == 2 and eqns[loops[0]].args[:3] == eqns[loops[1]].args[:3]:
-        found = _merge(eqns, *loops, body.results, shifted=True)
+        found = _merge(eqns, loops[0], loops[1], body.results, shifted=True)
         eqns = found[0] if found else eqns
     inner = tuple(_as_one_nest(e) if e.op == "loop" else e for e in eqns)
     return replace(eqn, regions=(replace(body, eqns=inner),))

@@ -49,7 +49,7 @@ def find_updates(block: Block) -> Block:
 
 def _added(store: Eqn, made: dict[Value, Eqn], count: Counter) -> tuple[bool, Atom] | None:
     """Whether the part grows or shrinks, and by what; None where something else is stored."""
-    array, total, *place = store.args
+    array, total = store.args[:2]
     sum_ = made.get(total) if isinstance(total, Value) else None
     if sum_ is None or sum_.op not in ("add", "sub") or count[total] > 1:
         return None
@@ -57,13 +57,19 @@ def _added(store: Eqn, made: dict[Value, Eqn], count: Counter) -> tuple[bool, At
         return None
     for old, value in (sum_.args, sum_.args[::-1]):
         read = made.get(old) if isinstance(old, Value) else None
-        again = read is not None and read.op == "index" and [*read.args] == [array, *place]
-        again = again and read.attrs["spec"] == store.attrs["spec"] and old.type.dims == total.type.dims
+        again = read is not None and _reads(read, store) and old.type.dims == total.type.dims
         if again and is_float(value.type) and _same_dtype(array, total, value) and count[old] == 1:
             return sum_.op == "sub", value
         if sum_.op == "sub":
             break
     return None
+
+
+def _reads(eqn: Eqn, store: Eqn) -> bool:
+    """Whether an equation reads the part that is stored to, from the version of the array that is stored to."""
+    if eqn.op != "index" or eqn.attrs["spec"] != store.attrs["spec"]:
+        return False
+    return [*eqn.args] == [store.args[0], *store.args[2:]]
 
 
 def _same_dtype(array: Atom, total: Atom, value: Atom) -> bool:

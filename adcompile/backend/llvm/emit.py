@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from adcompile.backend.llvm import arrays, blas, control, scalars, vecmath
+from adcompile.backend.llvm import arrays, control, gram, scalars, vecmath
 from adcompile.backend.llvm.code import LLVM, Code, Module, literal
 from adcompile.backend.llvm.failures import Failure
 from adcompile.backend.llvm.memory import Buffer, Memory, Operand
@@ -181,7 +181,7 @@ def _where(kernel: Kernel, eqn: Eqn) -> list[Operand]:
     return [kernel.code.let(f"select i1 {test}, {one}, {two}")]
 
 
-_HANDLERS = {"cast": _cast, "where": _where, **control.HANDLERS, **arrays.HANDLERS, **blas.HANDLERS}
+_HANDLERS = {"cast": _cast, "where": _where, **control.HANDLERS, **arrays.HANDLERS, **gram.HANDLERS}
 
 
 def slots_of(code: Code, result: Atom, operand: Operand) -> list[tuple[str, str]]:
