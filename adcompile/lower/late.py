@@ -13,7 +13,9 @@ from adcompile.ir.core import eqn_inputs
 
 
 def overwrite_late(block: Block) -> Block:
-    """An equal block: every store of a number into a part of an array stands just before the first use of its result.
+    """An equal block: stores of a number into a part of an array stand just before the first use of their results.
+
+    Only those of adjoints, which cannot fail: the errors of the primal keep their order.
 
     Parameters
     ----------
@@ -38,6 +40,8 @@ def overwrite_late(block: Block) -> Block:
 
 
 def _overwrites(eqn: Eqn) -> bool:
-    """Whether a selection of elements becomes one number."""
-    several = any(entry[0] == "slice" for entry in eqn.attrs.get("spec", ()))
-    return eqn.op == "store" and several and not isinstance(eqn.args[1].type, Array)
+    """Whether a selection of elements becomes one number in an adjoint."""
+    if eqn.note != "adjoint" or eqn.op != "store":
+        return False
+    several = any(entry[0] == "slice" for entry in eqn.attrs["spec"])
+    return several and not isinstance(eqn.args[1].type, Array)
