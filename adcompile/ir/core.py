@@ -127,6 +127,15 @@ def eqn_inputs(eqn: Eqn) -> list[Value]:
     return list(reads)
 
 
+def uses(block: Block) -> Iterator[Value]:
+    """Every use of a value, those in regions and as results included."""
+    for eqn in block.eqns:
+        yield from (a for a in eqn.args if isinstance(a, Value))
+        for region in eqn.regions:
+            yield from uses(region)
+    yield from (r for r in block.results if isinstance(r, Value))
+
+
 def walk(block: Block) -> Iterator[Eqn]:
     """All equations, those of regions after the equation that holds them."""
     for eqn in block.eqns:

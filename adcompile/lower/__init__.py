@@ -16,7 +16,9 @@ from adcompile.lower.context import Context
 from adcompile.lower.control import lower_block
 from adcompile.lower.gather import gather_loops
 from adcompile.lower.independent import free_iterations
+from adcompile.lower.late import overwrite_late
 from adcompile.lower.merge import merge_loops
+from adcompile.lower.rows import fill_rows
 from adcompile.lower.split import split_loops
 from adcompile.lower.stack import stack_products
 from adcompile.lower.tiles import tile
@@ -53,6 +55,7 @@ def lower(trace: Trace, *, vectors: bool = True) -> Trace:
         Where a primitive has no lowering.
     """
     trace = tile(trace) if vectors else trace
+    trace = replace(trace, block=fill_rows(overwrite_late(trace.block)))
     context = Context(Emitter(Builder()))
     params = {}
     for param in trace.params:

@@ -35,6 +35,7 @@ class Delayed:
     transposed : what it is the transpose of, if it is one (rank 2).
     flat : another array with the same elements in C order, if there is one.
     depth : how many operations are chained.
+    room : whether nobody reads an element that was not stored before.
     """
 
     type: Array
@@ -45,6 +46,7 @@ class Delayed:
     transposed: Delayed | None = None
     flat: Delayed | None = None
     depth: int = 0
+    room: bool = False
 
     @property
     def rank(self) -> int:
@@ -194,7 +196,8 @@ class Context:
             base = self.force(x.flat)
             assert base.buffer is not None
             return self.leaf(self.op("reshape", base.buffer, *x.sizes, dims=x.type.dims), x.sizes, base)
-        return self.fill(self.empty(x.type, x.sizes, name), x)
+        buffer = self.empty(x.type, x.sizes, name)
+        return self.leaf(buffer, x.sizes) if x.room else self.fill(buffer, x)
 
     def fill(self, buffer: Handle, x: Delayed) -> Delayed:
         """Store every element of ``x`` in a buffer of its size."""

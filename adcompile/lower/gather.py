@@ -36,6 +36,12 @@ def gather_loops(block: Block) -> Block:
     return Block(block.params, _rebuilt(context, context.op.builder, block), block.results)
 
 
+def may_gather(eqn: Eqn) -> bool:
+    """Whether a loop is a nest that scatters to shifted elements of an array, and may gather instead."""
+    nest = _see(Context(Emitter(Builder())), eqn) if eqn.op == "loop" else None
+    return nest is not None and _find(nest) is not None
+
+
 def _rebuilt(context: Context, builder: Builder, block: Block) -> tuple[Eqn, ...]:
     for eqn in block.eqns:
         builder.loc, builder.note = eqn.loc, eqn.note

@@ -5,7 +5,7 @@ to an array that the loop writes is proved to be the same element of one iterati
 the bounds of the loops around (Allen and Kennedy, Optimizing Compilers for Modern Architectures, 2001, chapters 3 and
 8). Such a loop
 
-- keeps an element that all its iterations add to, or read, in a register;
+- keeps an element that all its iterations add to, or read, in a register (what else they only add to, they may meet);
 - counts upwards, whichever way it ran: reverse sweeps run downwards;
 - tests its subscripts once, before it begins; where a test would fail the loop as it was runs, and raises as it did.
 """
@@ -25,6 +25,8 @@ from adcompile.lower.indices import Affine, Index
 from adcompile.primitives import PRIMITIVES, Emitter, Handle
 
 _ACCESSES = ("index", "store", "accumulate")
+_INDEPENDENT = {"independent": True}
+"""The attribute of an innermost loop no iteration of which writes an element that another one touches."""
 _LARGEST = 120
 """How many equations a body may have that is emitted twice."""
 
@@ -46,8 +48,10 @@ def _rebuilt(context: Context, builder: Builder, block: Block) -> Block:
                 upward = _upward(context, eqn) if eqn.op == "loop" else eqn.args
                 regions = tuple(_region(context, r) for r in eqn.regions)
                 builder.append(replace(eqn, args=upward, regions=regions))
-        if plan is not None:
+        if plan is not None and plan.worth:
             names.update(zip(eqn.outs, _Rewriting(context, plan).emit(), strict=True))
+        elif plan is not None:
+            builder.append(replace(eqn, attrs={**eqn.attrs, **_INDEPENDENT}))
     inner = substitute(Block((), tuple(builder.eqns), block.results), names, lambda value: value)
     return Block(block.params, inner.eqns, inner.results)
 
@@ -196,12 +200,14 @@ class _Looking:
         writes = [a for a in found if a.eqn.op != "index"]
         if not writes:
             return True
+        adds = all(a.eqn.op == "accumulate" for a in found)
         for access in found:
             still = not self.moves(access)
             if still and access.eqn.op == "store":
                 return False
             others = [a for a in (writes if access.eqn.op == "index" else found) if a is not access]
             together = [a for a in others if still and a.place == access.place and a.eqn.op == access.eqn.op]
+            together += [a for a in others if adds and (still or not self.moves(a))]
             if not all(a in together or self.apart(access, a) for a in others):
                 return False
             if still:
@@ -256,7 +262,7 @@ def _upward(context: Context, eqn: Eqn) -> tuple[Atom, ...]:
 
 
 def _plan(context: Context, eqn: Eqn) -> _Plan | None:
-    """What to do with a loop; None where nothing can be done."""
+    """What is known of a loop; None where its iterations may depend on each other."""
     (body,) = eqn.regions
     if not isinstance(eqn.args[2], Const) or eqn.args[2].value not in (1, -1) or len(body.eqns) > _LARGEST:
         return None
@@ -276,7 +282,7 @@ def _plan(context: Context, eqn: Eqn) -> _Plan | None:
                 return None
         if not all(looking.check(plan, e) for e in body.eqns if PRIMITIVES[e.op].effect):
             return None
-    return plan if plan.worth else None
+    return plan
 
 
 def _is_simple(eqn: Eqn) -> bool:
@@ -353,7 +359,8 @@ class _Rewriting:
         args = [*map(self.op.atom, (self.low, high, 1)), *self.eqn.args[3:], *(Const(0.0, p.type) for p in params)]
         types = [*(o.type for o in self.eqn.outs), *(p.type for p in params)]
         names_of = [*(o.name for o in self.eqn.outs), *("" for _ in params)]
-        outs = list(self.op.builder.emit("loop", args, types, self.eqn.attrs, [block], names=names_of))
+        attrs = {**self.eqn.attrs, **_INDEPENDENT}
+        outs = list(self.op.builder.emit("loop", args, types, attrs, [block], names=names_of))
         for group, total in zip(self.plan.sums, outs[len(self.eqn.outs) :], strict=True):
             outs[group[0].array] = self.add(outs[group[0].array], total, group[0], runs)
         return outs[: len(self.eqn.outs)]

@@ -4,16 +4,18 @@ Two loops merge where every element that the later one reads of the earlier one'
 iteration: all updates and all reads have the loop index at one and the same dimension. Merged rows are merged again
 inside, so that chains of elementwise operations, their reductions and their tapes become single loop nests.
 Loops that LLVM can vectorise are not merged with loops that it cannot (gathers with checks, scatters, searches).
+Loops that add to shifted elements of one array do merge, since sums commute: where the nest may gather from them all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from adcompile.ir import Array, Atom, Block, Eqn, Value, free_values
+from adcompile.ir import Array, Atom, Block, Const, Eqn, Value, free_values
 from adcompile.ir.core import eqn_inputs, substitute, walk
 from adcompile.lower.fusion import HEAVY, own_cost
+from adcompile.lower.gather import may_gather
 from adcompile.primitives import PRIMITIVES
 
 _NEAR = 40
@@ -31,6 +33,27 @@ def merge_loops(block: Block, vectors: bool = True) -> Block:
 
     Unless ``vectors``, what vectorises is merged with what does not.
     """
+    return _merged(_plain_ranges(block, {}) if vectors else block, vectors)
+
+
+def _plain_ranges(block: Block, made: Mapping[Atom, Eqn]) -> Block:
+    """A block whose loops run to ``n`` where they ran to ``maximum(n, 0)``, which is the same from 0 on."""
+    made = {**made, **{o: e for e in block.eqns for o in e.outs}}
+    eqns = []
+    for eqn in block.eqns:
+        eqn = replace(eqn, regions=tuple(_plain_ranges(r, made) for r in eqn.regions))
+        stop = made.get(eqn.args[1]) if eqn.op == "loop" and _is(eqn.args[0], 0) and _is(eqn.args[2], 1) else None
+        if stop is not None and stop.op == "maximum" and _is(stop.args[1], 0):
+            eqn = replace(eqn, args=(eqn.args[0], stop.args[0], *eqn.args[2:]))
+        eqns.append(eqn)
+    return Block(block.params, tuple(eqns), block.results)
+
+
+def _is(atom: Atom, value: int) -> bool:
+    return isinstance(atom, Const) and atom.value == value
+
+
+def _merged(block: Block, vectors: bool) -> Block:
     eqns = list(block.eqns)
     position = 0
     while position < len(eqns):
@@ -39,7 +62,7 @@ def merge_loops(block: Block, vectors: bool = True) -> Block:
             position += 1
         else:
             eqns, position = merged
-    inner = [replace(e, regions=tuple(merge_loops(r, vectors) for r in e.regions)) if e.regions else e for e in eqns]
+    inner = [replace(e, regions=tuple(_merged(r, vectors) for r in e.regions)) if e.regions else e for e in eqns]
     return forward(Block(block.params, tuple(inner), block.results))
 
 
@@ -50,6 +73,8 @@ def _merge_back(eqns: list[Eqn], later: int, results: Sequence[Atom], vectors: b
     for earlier in range(later - 1, max(-1, later - 1 - _NEAR), -1):
         if mergeable(eqns[earlier]) and _alike(eqns[earlier], eqns[later], vectors):
             found = _merge(eqns, earlier, later, results)
+            if found is None and vectors:
+                found = _merge_scatters(eqns, earlier, later, results)
             if found is not None:
                 return found
     return None
@@ -123,12 +148,16 @@ def _is_sum(result: Atom, body: Block) -> bool:
 
 @dataclass(frozen=True)
 class _Pair:
-    """Two loops and what lies between them: what the later one needs first, and the rest."""
+    """Two loops and what lies between them: what the later one needs first, and the rest.
+
+    With ``shifted`` they may add to any elements of one array.
+    """
 
     first: Eqn
     second: Eqn
     needed: list[Eqn]
     rest: list[Eqn]
+    shifted: bool
 
     def legal(self, read_after: set[Value]) -> bool:
         """Whether the later loop, and what it needs, may move before the rest and into the first."""
@@ -158,7 +187,7 @@ class _Pair:
             return False
         else:
             reads = _accesses(body, body.params[1 + starts[0]])
-            if writes.only_adds and reads.only_adds and not is_vector(self.first):
+            if writes.only_adds and reads.only_adds and (self.shifted or not is_vector(self.first)):
                 return True
         return bool(writes.along(self.first.regions[0].params[0]) & reads.along(body.params[0]))
 
@@ -217,11 +246,34 @@ def _walk_accesses(block: Block, versions: set[Value]) -> Iterator[tuple[tuple[A
 # -- the merged loop ------------------------------------------------------------------------------------------------
 
 
-def _merge(eqns: list[Eqn], earlier: int, later: int, results: Sequence[Atom]) -> tuple[list[Eqn], int] | None:
+def _merge_scatters(eqns: list[Eqn], earlier: int, later: int, results: Sequence[Atom]) -> tuple[list[Eqn], int] | None:
+    """Merge two loops, and those inside them, that add to shifted elements of an array, if all may gather then."""
+    found = _merge(eqns, earlier, later, results, shifted=True)
+    if found is None:
+        return None
+    merged, following = found
+    merged[following - 1] = _as_one_nest(merged[following - 1])
+    return found if may_gather(merged[following - 1]) else None
+
+
+def _as_one_nest(eqn: Eqn) -> Eqn:
+    """A loop whose body holds one loop where it held two."""
+    (body,) = eqn.regions
+    eqns, loops = list(body.eqns), [k for k, e in enumerate(body.eqns) if e.op == "loop"]
+    if len(loops) == 2 and eqns[loops[0]].args[:3] == eqns[loops[1]].args[:3]:
+        found = _merge(eqns, loops[0], loops[1], body.results, shifted=True)
+        eqns = found[0] if found else eqns
+    inner = tuple(_as_one_nest(e) if e.op == "loop" else e for e in eqns)
+    return replace(eqn, regions=(replace(body, eqns=inner),))
+
+
+def _merge(
+    eqns: list[Eqn], earlier: int, later: int, results: Sequence[Atom], shifted: bool = False
+) -> tuple[list[Eqn], int] | None:
     """Merge two loops of a list of equations, or give up."""
     first, second = eqns[earlier], eqns[later]
     needed, rest = _split(eqns[earlier + 1 : later], second)
-    pair = _Pair(first, second, needed, rest)
+    pair = _Pair(first, second, needed, rest, shifted)
     dependent = set(first.outs)
     if any(dependent.intersection(eqn_inputs(e)) for e in needed):
         return None

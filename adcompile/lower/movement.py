@@ -31,7 +31,8 @@ def full(context: Context, eqn: Eqn, value: Handle, *sizes: Handle) -> Delayed:
         if not context.indices.at_least(size, 0):
             words = "negative dimensions are not allowed"
             context.op("check_true", context.op.handle(context.op.atom(size)) >= 0, error="ValueError", message=words)
-    return Delayed(sized(eqn.outs[0].type, known), known, lambda at: value)
+    room = bool(eqn.attrs.get("room"))
+    return Delayed(sized(eqn.outs[0].type, known), known, lambda at: value, room=room)
 
 
 def empty(context: Context, eqn: Eqn, *sizes: Handle) -> Delayed:

@@ -48,25 +48,37 @@ def _check_fits(context: Context, selection: Selection, value: Lowered) -> None:
 
 
 def _must_come_first(context: Context, target: Delayed, selection: Selection, value: Delayed) -> bool:
-    """Whether the value reads elements of the buffer other than the one being written."""
+    """Whether the value reads elements of the buffer that another element of the part may be written to before."""
     if not target.sources & value.sources:
         return False
-    return bool(selection.arrays) or not _reads_only(context, value, target, selection)
+    return bool(selection.arrays) or not _reads_old(context, value, target, selection)
 
 
-def _reads_only(context: Context, value: Delayed, target: Delayed, selection: Selection) -> bool:
-    """Emit one element on the side and look at what it reads."""
+def _reads_old(context: Context, value: Delayed, target: Delayed, selection: Selection) -> bool:
+    """Emit one element on the side and look at what it reads: itself, or what is no element of the part."""
     with context.inside(context.op.builder.child()) as scratch:
         at = tuple(context.op.handle(Value(INDEX)) if not is_one(s) else 0 for s in selection.sizes)
         context.at(value, aligned(value, at))
         places = selection.at(at)
-        reads = [e for e in walk(scratch.block((), ())) if e.op == "index" and e.args[0] in target.sources]
-        return all(_same_places(context, e.args[1:], places) for e in reads)
+        emitted = list(walk(scratch.block((), ())))
+        inner = {*(i.atom for i in at if isinstance(i, Handle)), *(o for e in emitted for o in e.outs)}
+        reads = [e.args[1:] for e in emitted if e.op == "index" and e.args[0] in target.sources]
+        return all(_same_places(context, r, places) or _apart(context, r, places, inner) for r in reads)
 
 
 def _same_places(context: Context, one: Any, two: Any) -> bool:
     """Whether two positions are provably equal."""
     return len(one) == len(two) and all(context.indices.equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+def _apart(context: Context, one: Any, two: Any, inner: set[Any]) -> bool:
+    """Whether two positions differ along a dimension where neither depends on the element, nor on ``inner`` values."""
+    for a, b in zip(one, two, strict=True):
+        form, other = context.indices.form(a), context.indices.form(b)
+        difference = form.plus(other, -1)
+        if not difference.terms and difference.constant and not inner & form.terms.keys():
+            return True
+    return False
 
 
 RULES = {"store": update, "accumulate": update}

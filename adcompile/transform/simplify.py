@@ -12,6 +12,7 @@ from adcompile.ir import Atom, Block, Const, Eqn, Trace, Value, free_values, is_
 from adcompile.ir.builder import Builder
 from adcompile.ir.core import eqn_inputs, walk
 from adcompile.primitives import PRIMITIVES, Emitter
+from adcompile.transform.products import share_products
 
 Env = dict[Value, Atom]
 
@@ -24,7 +25,7 @@ def simplify(trace: Trace, *, final: bool = False) -> Trace:
     builder = Builder()
     results = _Rebuild(trace.block, final).block(builder, trace.block, {})
     block = Block(trace.params, tuple(builder.eqns), tuple(results))
-    return replace(trace, block=drop_dead(block))
+    return replace(trace, block=drop_dead(share_products(block)))
 
 
 def emit_again(builder: Builder, trace: Trace, args: Sequence[Atom]) -> list[Atom]:

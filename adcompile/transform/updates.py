@@ -1,21 +1,22 @@
-"""Finds updates of an element in its place: ``a[i] = a[i] + v`` becomes ``a[i] += v``.
+"""Finds updates in their place: ``a[i] = a[i] + v`` becomes ``a[i] += v``, and so do those of slices.
 
 Reverse mode leaves the cotangent of ``a[i]`` where it is, instead of taking it out, zeroing it and adding it again.
-It is the same update where the element is read from the very version of the array that is stored to, at the same
-subscripts, one element and not a selection, nobody else reads the sum, and NumPy adds in the dtype of the array.
+It is the same update where the part is read from the very version of the array that is stored to, at the same
+subscripts, which name no element twice, nobody else reads the sum, and NumPy adds in the dtype of the array and in the
+sizes of the part.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 
-from adcompile.ir import Array, Atom, Block, Eqn, Value, is_float
+from adcompile.ir import Atom, Block, Eqn, Value, is_float
+from adcompile.ir.core import uses
 
 
 def find_updates(block: Block) -> Block:
-    """An equal block in which elements that are read, added to and stored again are accumulated to.
+    """An equal block in which elements and slices that are read, added to and stored again are accumulated to.
 
     Parameters
     ----------
@@ -26,14 +27,14 @@ def find_updates(block: Block) -> Block:
     Block
         The block; every value keeps its identity.
     """
-    uses = Counter(_uses(block))
+    count = Counter(uses(block))
     made: dict[Value, Eqn] = {}
     eqns: list[Eqn] = []
     for eqn in block.eqns:
         if eqn.regions:
             eqn = replace(eqn, regions=tuple(map(find_updates, eqn.regions)))
         made.update(dict.fromkeys(eqn.outs, eqn))
-        added = _added(eqn, made, uses) if eqn.op == "store" else None
+        added = _added(eqn, made, count) if eqn.op == "store" else None
         if added is None:
             eqns.append(eqn)
         else:
@@ -46,37 +47,32 @@ def find_updates(block: Block) -> Block:
     return Block(block.params, tuple(eqns), block.results)
 
 
-def _added(store: Eqn, made: dict[Value, Eqn], uses: Counter) -> tuple[bool, Atom] | None:
-    """Whether the element grows or shrinks, and by what; None where something else is stored."""
-    array, total, *place = store.args
+def _added(store: Eqn, made: dict[Value, Eqn], count: Counter) -> tuple[bool, Atom] | None:
+    """Whether the part grows or shrinks, and by what; None where something else is stored."""
+    array, total = store.args[:2]
     sum_ = made.get(total) if isinstance(total, Value) else None
-    if sum_ is None or sum_.op not in ("add", "sub") or uses[total] > 1:
+    if sum_ is None or sum_.op not in ("add", "sub") or count[total] > 1:
         return None
-    if any(entry != ("int",) for entry in store.attrs["spec"]) or not is_float(array.type):
+    if any(entry[0] not in ("int", "slice") for entry in store.attrs["spec"]) or not is_float(array.type):
         return None
     for old, value in (sum_.args, sum_.args[::-1]):
         read = made.get(old) if isinstance(old, Value) else None
-        again = read is not None and read.op == "index" and [*read.args] == [array, *place]
-        if again and is_float(value.type) and _same_dtype(array, total, value) and uses[old] == 1:
+        again = read is not None and _reads(read, store) and old.type.dims == total.type.dims
+        if again and is_float(value.type) and _same_dtype(array, total, value) and count[old] == 1:
             return sum_.op == "sub", value
         if sum_.op == "sub":
             break
     return None
 
 
+def _reads(eqn: Eqn, store: Eqn) -> bool:
+    """Whether an equation reads the part that is stored to, from the version of the array that is stored to."""
+    if eqn.op != "index" or eqn.attrs["spec"] != store.attrs["spec"]:
+        return False
+    return [*eqn.args] == [store.args[0], *store.args[2:]]
+
+
 def _same_dtype(array: Atom, total: Atom, value: Atom) -> bool:
     """Whether NumPy adds in the dtype of the array either way."""
     weak = getattr(value.type, "weak", False)
-    return (
-        not isinstance(value.type, Array)
-        and total.type.dtype == array.type.dtype
-        and (weak or value.type.dtype == array.type.dtype)
-    )
-
-
-def _uses(block: Block) -> Iterator[Value]:
-    for eqn in block.eqns:
-        yield from (a for a in eqn.args if isinstance(a, Value))
-        for region in eqn.regions:
-            yield from _uses(region)
-    yield from (r for r in block.results if isinstance(r, Value))
+    return total.type.dtype == array.type.dtype and (weak or value.type.dtype == array.type.dtype)

@@ -26,7 +26,7 @@ def outer_loops(trace):
         ("mlp", 2, 3),
         ("mlp_adjoint", 3, 9),
         ("stencil", 1, 1),
-        ("stencil_adjoint", 4, 1),
+        ("stencil_adjoint", 7, 1),
         ("shared", 1, 3),
         ("sum_columns", 1, 1),
         ("sum_keep_all", 2, 1),

@@ -98,13 +98,15 @@ def _element(kernel: Kernel, eqn: Eqn, subscripts: tuple) -> tuple[Buffer, str, 
         raise MissingRule(f"{eqn.op} with slices or arrays is not in the loop dialect", eqn.loc)
     code, buffer = kernel.code, kernel.read(eqn.args[0])
     indices = [kernel.scalar(s, "int64") for s in subscripts]
+    moves = [kernel.depths.get(i, 0) >= kernel.depth for i in indices]
+    down_a_column = any(moves[:-1]) and not moves[-1]
     offset = indices[0] if indices else "0"
     for index, size in zip(indices[1:], buffer.sizes[1:], strict=True):
-        offset = code.let(f"add nsw i64 {code.let(f'mul nsw i64 {offset}, {size}')}, {index}")
+        stride = kernel.memory.strides.get(size, size) if down_a_column else size
+        offset = code.let(f"add nsw i64 {code.let(f'mul nsw i64 {offset}, {stride}')}, {index}")
     dtype = eqn.args[0].type.dtype
-    still = all(kernel.depths.get(i, 0) < kernel.depth for i in indices)
     address = code.let(f"getelementptr inbounds {memory_type(dtype)}, ptr {buffer.pointer}, i64 {offset}")
-    return buffer, address, still
+    return buffer, address, not any(moves)
 
 
 def _load(kernel: Kernel, dtype: str, buffer: Buffer, address: str) -> str:

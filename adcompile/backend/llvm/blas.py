@@ -66,20 +66,20 @@ def thread_control() -> tuple[int, int] | None:
     return None
 
 
-def _gemm(kernel: Kernel, eqn: Eqn) -> list[Operand]:
+def gemm(kernel: Kernel, eqn: Eqn) -> list[Operand]:
     """Call the helper of the dtype; ``C = op(A) op(B) [+ C]`` with sizes (m, n) and the inner size k."""
     c, a, b = (kernel.read(x) for x in eqn.args)
     attrs = eqn.attrs
     modes = [bool(attrs[name]) for name in ("trans_a", "trans_b", "accumulate")]
     inner = a.sizes[0] if attrs["trans_a"] else a.sizes[1]
-    name = _helper(kernel.module, eqn.args[0].type.dtype)
+    name = helper(kernel.module, eqn.args[0].type.dtype)
     operands = [f"ptr {x.pointer}" for x in (c, a, b)] + [f"i64 {n}" for n in (*c.sizes, inner)]
     operands += [f"i1 {str(mode).lower()}" for mode in modes]
     kernel.code.do(f"call void @{name}({', '.join(operands)})")
     return [c]
 
 
-def _helper(module: Module, dtype: str) -> str:
+def helper(module: Module, dtype: str) -> str:
     """The product function of a dtype; floats call BLAS, and their loops are for small products: not optimised."""
     name = f"adcompile_gemm_{dtype}"
     if name not in module.functions:
@@ -99,7 +99,7 @@ def _choose(code: Code, test: str, type: str, yes: str, no: str) -> str:
     return code.let(f"select i1 %{test}, {type} {yes}, {type} {no}")
 
 
-def _variable(code: Code, type: str, value: str) -> str:
+def variable(code: Code, type: str, value: str) -> str:
     """A pointer to a value, as Fortran takes its arguments."""
     place = code.let(f"alloca {type}, align 8")
     code.do(f"store {type} {value}, ptr {place}")
@@ -125,14 +125,14 @@ def _blas_path(code: Code, dtype: str) -> None:
         _choose(code, "trans_b", "i64", "%k", "%n"),
         _choose(code, "trans_a", "i64", "%m", "%k"),
     )
-    n, m, k, width_b, width_a = (_variable(code, "i32", code.let(f"trunc i64 {w} to i32")) for w in widths)
+    n, m, k, width_b, width_a = (variable(code, "i32", code.let(f"trunc i64 {w} to i32")) for w in widths)
     type, one, zero = LLVM[dtype], literal(1.0, dtype), literal(0.0, dtype)
-    alpha, beta = _variable(code, type, one), _variable(code, type, _choose(code, "accumulate", type, one, zero))
+    alpha, beta = variable(code, type, one), variable(code, type, _choose(code, "accumulate", type, one, zero))
     letters = (_choose(code, test, "i8", str(ord("T")), str(ord("N"))) for test in ("trans_b", "trans_a"))
-    modes = [_variable(code, "i8", letter) for letter in letters]
+    modes = [variable(code, "i8", letter) for letter in letters]
     operands = [*modes, n, m, k, alpha, "%b", width_b, "%a", width_a, beta, "%c", n]
     routine = code.address(f"blas {ROUTINES[dtype]}")
-    restore = _alone(code, work) if thread_control() else ""
+    restore = alone(code, work) if thread_control() else ""
     code.do(f"call void {routine}({', '.join(f'ptr {o}' for o in operands)})")
     if restore:
         code.do(restore)
@@ -140,7 +140,7 @@ def _blas_path(code: Code, dtype: str) -> None:
     code.start(loops)
 
 
-def _alone(code: Code, work: str) -> str:
+def alone(code: Code, work: str) -> str:
     """Keep a small product on this thread: OpenBLAS's threads wait busily, which costs more than they save.
 
     Returns the instruction that gives OpenBLAS its threads back.
@@ -204,6 +204,3 @@ def _multiply(code: Code, indices: dict, dtype: str, strides: dict) -> None:
     if dtype == "bool":
         total = code.let(f"zext i1 {total} to i8")
     code.do(f"store {memory_type(dtype)} {total}, ptr {places['%c']}")
-
-
-HANDLERS = {"gemm": _gemm}

@@ -139,13 +139,14 @@ def _loop(kernel: Kernel, eqn: Eqn) -> list[Operand]:
     counter = phis.phi("i64", first, lambda results: following[0])
     kernel.env[body.params[0]] = index(counter)
     kernel.depths[kernel.env[body.params[0]]] = kernel.depth
+    kernel.memory.group = kernel.module.node("distinct !{}") if eqn.attrs.get("independent") else ""
     results = _body(kernel, eqn, phis)
     following.append(code.let(f"add nsw i64 {counter}, {stride}"))
     again = code.let(f"icmp {test} i64 {following[0]}, {stop}")
     phis.close(results)
     after = code.here
     code.do(f"br i1 {again}, label %{begin}, label %{leave}{_hints(kernel, body, bool(summed))}")
-    kernel.depth -= 1
+    kernel.depth, kernel.memory.group = kernel.depth - 1, ""
     code.start(leave)
     outs = [
         init if _stays(kernel, eqn, k) else _merge(kernel, eqn.outs[k], [(init, before), (result, after)])
@@ -159,11 +160,14 @@ def _hints(kernel: Kernel, body: Block, summed: bool) -> str:
     """Metadata against copies of a loop's body, which take longer to compile than they save at run time.
 
     A loop is not unrolled by LLVM, nor, unless it builds up a sum and waits for each addition, interleaved with itself.
+    Where its iterations are known to be independent, LLVM need not find out.
     """
     shared = kernel.module.shared
     hints = [shared('!{!"llvm.loop.unroll.runtime.disable"}')]
     if not summed and not any(eqn.op in ("loop", "while") for eqn in walk(body)):
         hints.append(shared('!{!"llvm.loop.interleave.count", i32 1}'))
+    if kernel.memory.group:
+        hints.append(kernel.module.node(f'!{{!"llvm.loop.parallel_accesses", {kernel.memory.group}}}'))
     listed = ", ".join(["{self}", *hints])
     return f", !llvm.loop {kernel.module.node('distinct !{' + listed + '}')}"
 

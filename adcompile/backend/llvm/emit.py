@@ -11,19 +11,20 @@ does not wrap. An addition that only feeds a loop-carried sum carries ``reassoc`
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from adcompile.backend.llvm import arrays, blas, control, scalars, vecmath
+from adcompile.backend.llvm import arrays, control, gram, scalars, vecmath
 from adcompile.backend.llvm.code import LLVM, Code, Module, literal
 from adcompile.backend.llvm.failures import Failure
 from adcompile.backend.llvm.memory import Buffer, Memory, Operand
 from adcompile.backend.llvm.roots import Roots
 from adcompile.errors import MissingRule
 from adcompile.ir import Array, Atom, Block, Const, Eqn, Scalar, Trace, Value
-from adcompile.ir.types import FLOATS
+from adcompile.ir.core import uses
+from adcompile.ir.types import FLOATS, NOT_ONE
 
 
 class Kernel:
@@ -33,7 +34,7 @@ class Kernel:
         self.trace, self.module = trace, module
         self.code = Code(module)
         self.roots = Roots(trace)
-        self.uses = Counter(_uses(trace.block))
+        self.uses = Counter(uses(trace.block))
         self.env: dict[Value, Operand] = {}
         self.depths: dict[str, int] = {}
         self.failures: list[Failure] = []
@@ -60,6 +61,9 @@ class Kernel:
         sizes = tuple(str(d) if isinstance(d, int) else f"%p{index}.{k}" for k, d in enumerate(param.type.dims))
         self.env[param] = Buffer(f"%p{index}", sizes, param)
         self.memory.trusted.update(sizes)
+        for size, known in zip(sizes[1:], param.type.dims[1:], strict=True):
+            if known == NOT_ONE:
+                self.memory.strides[size] = self.code.call("i64", "llvm.umax.i64", ("i64", size), ("i64", "2"))
         return [f"ptr noalias readonly %p{index}", *(f"i64 %p{index}.{k}" for k in range(param.type.rank))]
 
     def _return(self, results: list[Operand]) -> None:
@@ -177,7 +181,7 @@ def _where(kernel: Kernel, eqn: Eqn) -> list[Operand]:
     return [kernel.code.let(f"select i1 {test}, {one}, {two}")]
 
 
-_HANDLERS = {"cast": _cast, "where": _where, **control.HANDLERS, **arrays.HANDLERS, **blas.HANDLERS}
+_HANDLERS = {"cast": _cast, "where": _where, **control.HANDLERS, **arrays.HANDLERS, **gram.HANDLERS}
 
 
 def slots_of(code: Code, result: Atom, operand: Operand) -> list[tuple[str, str]]:
@@ -187,15 +191,6 @@ def slots_of(code: Code, result: Atom, operand: Operand) -> list[tuple[str, str]
     if result.type.dtype == "bool":
         return [("i64", code.let(f"zext i1 {operand} to i64"))]
     return [(LLVM[result.type.dtype], operand)]
-
-
-def _uses(block: Block) -> Iterator[Value]:
-    """Every use of a value, region results included."""
-    for eqn in block.eqns:
-        yield from (a for a in eqn.args if isinstance(a, Value))
-        for region in eqn.regions:
-            yield from _uses(region)
-    yield from (r for r in block.results if isinstance(r, Value))
 
 
 def _common(atoms: Sequence[Atom]) -> str:

@@ -39,11 +39,18 @@ Operand = Any
 
 
 class Memory:
-    """Where the buffers of one kernel live."""
+    """Where the buffers of one kernel live.
+
+    ``strides`` gives sizes that are known not to be 1 as LLVM should see them between rows: of a size about which it
+    knows nothing it assumes, and tests, that it is 1, and vectorises the loop along a column for that case only.
+    ``group`` names the accesses of the loop being written, where its iterations are independent.
+    """
 
     def __init__(self, code: Code, roots: Roots, trace: Trace):
         self.code, self.roots = code, roots
         self.trusted: set[str] = set()
+        self.strides: dict[str, str] = {}
+        self.group = ""
         self.on_stack = _stack_buffers(roots, trace)
         self.framed = any(a not in self.on_stack for a in allocations(trace.block))
         self.kept = 0
@@ -121,7 +128,8 @@ class Memory:
     def access(self, root: Value) -> str:
         """The metadata of a load or store: its scope, and the scopes it cannot meet (filled in at the end)."""
         scope, others = self._scope(root)
-        return f", !alias.scope {scope}, !noalias {others}"
+        group = f", !llvm.access.group {self.group}" if self.group else ""
+        return f", !alias.scope {scope}, !noalias {others}{group}"
 
     def announce(self, root: Value, depth: int) -> None:
         """Declare where a root begins inside a loop: its scope means another buffer in every iteration."""
