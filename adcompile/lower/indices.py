@@ -12,7 +12,7 @@ from math import inf
 from typing import Any
 
 from adcompile.errors import ShapeMismatch
-from adcompile.ir import Const, Value
+from adcompile.ir import Atom, Const, Eqn, Value
 from adcompile.ir.affine import Affine
 from adcompile.primitives import Handle
 
@@ -20,7 +20,9 @@ Index = int | Handle
 """A size or a position: known, or an index scalar of the emitted program."""
 
 _FUEL = 12
-_CHOICES = ("minimum", "maximum", "mod", "floordiv")
+_CHOICES = ("minimum", "maximum", "mod", "floordiv", "where")
+_ORDERS = {"lt": -1, "gt": -1, "le": 0, "ge": 0}
+"""Comparisons, and by how much the margin of what they compare falls short of one that may be zero."""
 
 
 def is_one(size: Index) -> bool:
@@ -162,6 +164,8 @@ class Indices:
         eqn = self._definition(atom)
         if eqn is None or eqn.op not in _CHOICES:
             return None
+        if eqn.op == "where":
+            return self._selected(eqn, below)
         a, b = map(self.form, eqn.args)
         if eqn.op in ("minimum", "maximum"):
             return [(a, b)] if below == (eqn.op == "minimum") else [(a,), (b,)]
@@ -169,6 +173,24 @@ class Indices:
             return None if not self._prove(b, min(fuel, 2)) else [(Affine(),)] if below else [(b.plus(Affine(-1)),)]
         positive = not b.terms and b.constant > 0 and self._prove(a, min(fuel, 4))
         return None if not positive else [(Affine(),)] if below else [(a,)]
+
+    def _selected(self, eqn: Eqn, below: bool) -> list[tuple[Affine, ...]]:
+        """Bounds of a selection: both values, each also with what the condition says where it is taken."""
+        x, y = map(self.form, eqn.args[1:])
+        margin = self._margin(eqn.args[0])
+        if margin is None:
+            return [(x, y)]
+        sign = -1 if below else 1
+        held, failed = x.plus(margin, sign), y.plus(margin.plus(Affine(1)), -sign)
+        return [(one, other) for one in (x, held) for other in (y, failed)]
+
+    def _margin(self, condition: Atom) -> Affine | None:
+        """A form that is not negative where a comparison of indices holds, and negative where it does not."""
+        eqn = self._definition(condition)
+        if eqn is None or eqn.op not in _ORDERS or any(a.type.dtype != "int64" for a in eqn.args):
+            return None
+        a, b = map(self.form, eqn.args if eqn.op in ("lt", "le") else eqn.args[::-1])
+        return b.plus(a, -1).plus(Affine(_ORDERS[eqn.op]))
 
     def _is_size(self, atom: Value) -> bool:
         eqn = self._definition(atom)
