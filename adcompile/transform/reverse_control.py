@@ -15,7 +15,15 @@ from adcompile.ir.types import INDEX
 from adcompile.primitives import Emitter
 from adcompile.primitives.indexing import trip_count
 from adcompile.transform.forward import Env, emit_whole, name_after, read, steady_shapes
-from adcompile.transform.loops import Loop, captured_floats, longer_condition, loop_step, renewed, see_loop, varied_carried
+from adcompile.transform.loops import (
+    Loop,
+    captured_floats,
+    longer_condition,
+    loop_step,
+    renewed,
+    see_loop,
+    varied_carried,
+)
 from adcompile.transform.residuals import Residuals, recompute, surviving
 from adcompile.transform.reverse import (
     ADJOINT,
