@@ -25,7 +25,9 @@ def locate(i, u, c):
     n = u.size
     position = i - u[i] * c
     cell = math.floor(position)
-    j = int(cell) % n
+    j = int(cell)
+    if not 0 <= j < n:  # a division takes longer than all the rest
+        j = j % n
     return j, (j + 1 if j < n - 1 else 0), position - cell
 
 

@@ -28,6 +28,7 @@ class Builder:
         self.survivors: Any = parent.survivors if parent else None
         self.survived: dict[Value, Eqn] = {}
         self.filled: dict[Value, Atom] = {}
+        self.renewed: set[Value] = set()
         self.loc: SourceLoc | None = parent.loc if parent else None
         self.note: str = parent.note if parent else ""
 

@@ -16,6 +16,7 @@ from adcompile.lower.context import Context
 from adcompile.lower.control import lower_block
 from adcompile.lower.gather import gather_loops
 from adcompile.lower.independent import free_iterations
+from adcompile.lower.keep import keep_invariants
 from adcompile.lower.late import overwrite_late
 from adcompile.lower.merge import merge_loops
 from adcompile.lower.rows import fill_rows
@@ -70,7 +71,7 @@ def lower(trace: Trace, *, vectors: bool = True) -> Trace:
 
 def _for_vectors(trace: Trace) -> Trace:
     """The loops as vector registers like them."""
-    for stage in (split_loops, gather_loops, free_iterations):
+    for stage in (keep_invariants, split_loops, gather_loops, free_iterations):
         trace = simplify(replace(trace, block=stage(trace.block)))
     return trace
 

@@ -12,15 +12,20 @@ from math import inf
 from typing import Any
 
 from adcompile.errors import ShapeMismatch
-from adcompile.ir import Const, Value
+from adcompile.ir import Atom, Const, Eqn, Value
 from adcompile.ir.affine import Affine
+from adcompile.lower.ranges import is_truncated_upwards
 from adcompile.primitives import Handle
 
 Index = int | Handle
 """A size or a position: known, or an index scalar of the emitted program."""
 
+_NEARBY = 2**31
+"""An offset that leaves far out of range what is so."""
 _FUEL = 12
-_CHOICES = ("minimum", "maximum", "mod", "floordiv")
+_CHOICES = ("minimum", "maximum", "mod", "floordiv", "where")
+_ORDERS = {"lt": -1, "gt": -1, "le": 0, "ge": 0}
+"""Comparisons, and by how much the margin of what they compare falls short of one that may be zero."""
 
 
 def is_one(size: Index) -> bool:
@@ -74,7 +79,7 @@ class Indices:
 
     def _end(self, start: Index, stop: Index) -> Affine:
         """The form of ``stop``; below ``maximum(n, 0)`` from 0 means below n."""
-        eqn = self._definition(stop)
+        eqn = self.definition(stop)
         if eqn is not None and eqn.op == "maximum" and self.form(start) == self.form(eqn.args[1]):
             return self.form(eqn.args[0])
         return self.form(stop)
@@ -88,12 +93,13 @@ class Indices:
             return Affine(atom)
         if atom in self.known:
             return self.known[atom]
-        eqn = self._definition(atom)
+        eqn = self.definition(atom)
         if eqn is None or eqn.op not in _FORMS or {atom.type.dtype, eqn.args[0].type.dtype} != {"int64"}:
             return Affine(0, {atom: 1})
         return _FORMS[eqn.op](self, atom, eqn.args)
 
-    def _definition(self, x: Any):
+    def definition(self, x: Any) -> Eqn | None:
+        """The equation that defines an index."""
         atom = x.atom if isinstance(x, Handle) else x
         return self.context.op.builder.definition(atom) if isinstance(atom, Value) else None
 
@@ -150,14 +156,14 @@ class Indices:
 
     def _replaced(self, atom: Value) -> bool:
         """Whether a proof replaces an atom by others."""
-        eqn = self._definition(atom)
+        eqn = self.definition(atom)
         return atom in self.bounds or (eqn is not None and eqn.op in _CHOICES)
 
     def _rank(self, atom: Value, factor: int) -> int:
         """Loop indices first, the innermost before those that its bounds depend on; then exact replacements."""
         if atom in self.bounds:
             return -self.depths[atom]
-        eqn = self._definition(atom)
+        eqn = self.definition(atom)
         exact = eqn is not None and eqn.op == ("minimum" if factor > 0 else "maximum")
         return 1 if exact else 2
 
@@ -166,9 +172,11 @@ class Indices:
         if atom in self.bounds:
             low, high = self.bounds[atom]
             return [(low,)] if below else [(high,)]
-        eqn = self._definition(atom)
+        eqn = self.definition(atom)
         if eqn is None or eqn.op not in _CHOICES:
             return None
+        if eqn.op == "where":
+            return self._selected(eqn, below)
         a, b = map(self.form, eqn.args)
         if eqn.op in ("minimum", "maximum"):
             return [(a, b)] if below == (eqn.op == "minimum") else [(a,), (b,)]
@@ -177,10 +185,28 @@ class Indices:
         positive = not b.terms and b.constant > 0 and self._prove(a, min(fuel, 4))
         return None if not positive else [(Affine(),)] if below else [(a,)]
 
+    def _selected(self, eqn: Eqn, below: bool) -> list[tuple[Affine, ...]]:
+        """Bounds of a selection: both values, each also with what the condition says where it is taken."""
+        x, y = map(self.form, eqn.args[1:])
+        margin = self._margin(eqn.args[0])
+        if margin is None:
+            return [(x, y)]
+        sign = -1 if below else 1
+        held, failed = x.plus(margin, sign), y.plus(margin.plus(Affine(1)), -sign)
+        return [(one, other) for one in (x, held) for other in (y, failed)]
+
+    def _margin(self, condition: Atom) -> Affine | None:
+        """A form that is not negative where a comparison of indices holds, and negative where it does not."""
+        eqn = self.definition(condition)
+        if eqn is None or eqn.op not in _ORDERS or any(a.type.dtype != "int64" for a in eqn.args):
+            return None
+        a, b = map(self.form, eqn.args if eqn.op in ("lt", "le") else eqn.args[::-1])
+        return b.plus(a, -1).plus(Affine(_ORDERS[eqn.op]))
+
     def _is_size(self, atom: Value) -> bool:
         if atom in self.naturals:
             return True
-        eqn = self._definition(atom)
+        eqn = self.definition(atom)
         return eqn is not None and eqn.op == "dim"
 
     # -- emission ---------------------------------------------------------------------------------------------
@@ -231,12 +257,18 @@ class Indices:
 
     def select_wrapped(self, i: Index, n: Index) -> Index:
         """``i`` where it is not negative, else ``i + n``."""
-        if self.at_least(i, 0):
+        if self.at_least(i, 0) or self._is_cut(self.form(i)):
             return i
         shifted = self.add(i, n)
         if self.at_least(-1, i):
             return shifted
         return self.context.op.where(self.context.op.lt(i, 0), shifted, i)
+
+    def _is_cut(self, form: Affine) -> bool:
+        """Whether a form adds up to what is not negative, or is far out of range for being nan."""
+        atoms = list(form.terms)
+        single = len(atoms) == 1 and form.terms[atoms[0]] == 1 and 0 <= form.constant < _NEARBY
+        return single and is_truncated_upwards(self, atoms[0])
 
     def select_below(self, i: Index, n: Index) -> Index:
         """``i`` where it is below ``n``, else ``i - n``."""

@@ -268,8 +268,8 @@ class Emitter:
         kept = keep(*atoms) if keep else None
         if kept is None and name in ("add", "sub") and type == INDEX:
             return self._fold_offset(name, atoms)
-        if kept is None and name == "where" and type == PYTHON_BOOL:
-            kept = self._fold_condition(*atoms)
+        if kept is None and name == "where" and isinstance(type, Scalar):
+            kept = self._fold_condition(*atoms, type=type)
         if kept is None and name in _SIGNED:
             moved = self._join_masks(name, atoms, type)
             moved = self._move_sign(name, atoms, type) if moved is None else moved
@@ -295,12 +295,16 @@ class Emitter:
             return None
         return -Handle(self, atoms[1 - position])
 
-    def _fold_condition(self, condition: Atom, a: Atom, b: Atom) -> Atom | None:
-        """``True if c else b`` is ``c or b``; ``a if c else False`` is ``c and a``."""
-        if isinstance(a, Const) and a.value:
+    def _fold_condition(self, condition: Atom, a: Atom, b: Atom, *, type: Scalar) -> Atom | None:
+        """``True if c else b`` is ``c or b``, ``a if c else False`` is ``c and a``; one constant is asked for once."""
+        if type == PYTHON_BOOL and isinstance(a, Const) and a.value:
             return self("logical_or", condition, b, types=(PYTHON_BOOL,)).atom
-        if isinstance(b, Const) and not b.value:
+        if type == PYTHON_BOOL and isinstance(b, Const) and not b.value:
             return self("logical_and", condition, a, types=(PYTHON_BOOL,)).atom
+        inner = self.builder.definition(b)
+        if isinstance(a, Const) and inner is not None and inner.op == "where" and inner.args[1] == a:
+            either = self("logical_or", condition, inner.args[0], types=(PYTHON_BOOL,))
+            return self("where", either, a, inner.args[2], types=(type,)).atom
         return None
 
     def _join_masks(self, name: str, atoms: Sequence[Atom], type: Type) -> Handle | None:

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from adcompile.ir import Atom, Block, Eqn, Value, free_values, is_float
+from adcompile.ir import Array, Atom, Block, Eqn, Value, free_values, is_float
 from adcompile.ir.core import substitute
 from adcompile.ir.types import INDEX
-from adcompile.primitives import Emitter
+from adcompile.primitives import PRIMITIVES, Emitter
 from adcompile.transform.forward import Env, name_after, read
 from adcompile.transform.residuals import Surviving
 from adcompile.transform.reverse import Bars, Step, accumulate, bar_name, or_zeros, sweep, varies
@@ -40,6 +40,33 @@ def see_loop(eqn: Eqn, env: Env) -> Loop:
         return Loop(eqn, body, body.params[0], body.params[1:], bounds, starts, inits, None)
     inits = [read(env, a) for a in eqn.args]
     return Loop(eqn, body, Value(INDEX, "k"), body.params, None, eqn.args, inits, eqn.regions[0])
+
+
+def renewed(body: Block) -> set[int]:
+    """The positions of carried arrays of which every iteration hands on a new one, whole.
+
+    That is the result of an array equation, or what another carried value is as well, which makes a copy of it.
+    """
+    made = {out: eqn for eqn in body.eqns for out in eqn.outs}
+    roots = [_root(r, made) for r in body.results]
+    origins = [made.get(r) for r in roots]  # type: ignore[arg-type]
+    whole = [o is not None and (o.op == "copy" or (not o.regions and PRIMITIVES[o.op].elementwise)) for o in origins]
+    arrays = (k for k, r in enumerate(body.results) if isinstance(r.type, Array))
+    first = len(body.params) - len(body.results)
+    return {k for k in arrays if roots[k] is not body.params[first + k] and (whole[k] or roots.count(roots[k]) > 1)}
+
+
+def _root(value: Atom, made: Mapping[Value, Eqn]) -> Atom:
+    """The array that a version of it began as, before the stores and loops of a block."""
+    while isinstance(value, Value) and value in made:
+        eqn = made[value]
+        if eqn.op in ("store", "accumulate"):
+            value = eqn.args[0]
+        elif eqn.op == "loop":
+            value = eqn.args[3 + eqn.outs.index(value)]
+        else:
+            break
+    return value
 
 
 def captured_floats(blocks: Sequence[Block], env: Env, varied: set[Value]) -> list[Value]:

@@ -201,9 +201,10 @@ class Residuals:
         """Whether elements may be read again from an array around the loop.
 
         Not from one that a loop further out writes, which would have to be recorded whole for it, unless this loop runs
-        over all of it anyway.
+        over all of it anyway, or that loop makes it anew in every iteration and as many loops as it has dimensions
+        are between them.
         """
-        if self.outer.builder.shape_source(array) is None:
+        if self.outer.builder.shape_source(array) is None or self._is_renewed(array):
             return True
         if self.bounds is None:
             return False
@@ -211,6 +212,13 @@ class Residuals:
         bound = self.outer.builder.definition(stop.atom)
         reached = stop.atom if bound is None or bound.op != "sub" else bound.args[0]
         return array.type.rank == 1 and self.outer.atom(size) == reached
+
+    def _is_renewed(self, array: Atom) -> bool:
+        """Whether loops over all of an array, as far as one can tell, are in one that makes it anew."""
+        builder, between = self.outer.builder, 1
+        while builder is not None and array not in builder.renewed:
+            builder, between = builder.parent, between + 1
+        return builder is not None and between >= array.type.rank
 
     def _size(self, array: Value, axis: int) -> Atom:
         """A size of an array of the body, from outside where it is known there."""

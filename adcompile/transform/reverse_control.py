@@ -15,7 +15,15 @@ from adcompile.ir.types import INDEX
 from adcompile.primitives import Emitter
 from adcompile.primitives.indexing import trip_count
 from adcompile.transform.forward import Env, emit_whole, name_after, read, steady_sizes
-from adcompile.transform.loops import Loop, captured_floats, longer_condition, loop_step, see_loop, varied_carried
+from adcompile.transform.loops import (
+    Loop,
+    captured_floats,
+    longer_condition,
+    loop_step,
+    renewed,
+    see_loop,
+    varied_carried,
+)
 from adcompile.transform.residuals import Residuals, recompute, surviving
 from adcompile.transform.reverse import (
     ADJOINT,
@@ -148,6 +156,7 @@ def _sweep_loop(op: Emitter, eqn: Eqn, env: Env, varied: set[Value]) -> Step | N
     renamed = {loop.index: index, **dict(zip(loop.carried, params, strict=True))}
     steady = steady_sizes(op, loop.body, loop.carried, loop.starts, env, renamed)
     steady.tell(inner.builder)
+    inner.builder.renewed.update(params[k] for k in renewed(loop.body))
     varied.update(params[k] for k in active)
     swept = sweep(inner, loop.body, {**env, **renamed}, varied)
     captured = captured_floats([loop.body], env, varied)

@@ -299,3 +299,100 @@ def gaussian_likelihood(factor, x):
     covariance = factor @ factor.T
     sign, logarithm = np.linalg.slogdet(covariance)
     return 0.5 * (x @ np.linalg.inv(covariance) @ x + sign * logarithm) + np.linalg.det(factor)
+
+
+def flow(*extra):
+    """A density and a field that leaves the square here and there."""
+    return lambda r: (r.uniform(-2.5, 2.5, size=(2, 5, 4)), r.uniform(0.5, 1.5, size=(5, 4)), *extra)
+
+
+@scalar(flow(3), (0, 1), "numba")
+def transport_in_place(velocity, start, steps):
+    n, m = start.shape
+    density, moved = start.copy(), np.empty_like(start)
+    for _ in range(steps):
+        for i in range(n):
+            for j in range(m):
+                x = min(max(i - velocity[0, i, j], 0.0), n - 1.001)
+                y = min(max(j - velocity[1, i, j], 0.0), m - 1.001)
+                k, l = int(x), int(y)
+                a, b = x - k, y - l
+                left = (1.0 - b) * density[k, l] + b * density[k, l + 1]
+                right = (1.0 - b) * density[k + 1, l] + b * density[k + 1, l + 1]
+                moved[i, j] = ((1.0 - a) * left + a * right) ** 2
+        density[:] = moved
+    return np.sum(density**2)
+
+
+@scalar(flow(3), (0, 1))
+def transport_between_two_buffers(velocity, start, steps):
+    n, m = start.shape
+    density, moved = start.copy(), np.zeros_like(start)
+    for _ in range(steps):
+        for i in range(n):
+            for j in range(m):
+                x = min(max(i - velocity[0, i, j], 0.0), n - 1.001)
+                k = int(x)
+                moved[i, j] = (k + 1.0 - x) * density[k, j] ** 2 + (x - k) * density[k + 1, j]
+        density, moved = moved, density
+    return np.sum(density * moved)
+
+
+@scalar(flow(3), (0, 1))
+def transport_by_its_own_density(velocity, start, steps):
+    n, m = start.shape
+    density, moved = start.copy(), np.empty_like(start)
+    for _ in range(steps):
+        for i in range(n):
+            for j in range(m):
+                x = min(max(i - velocity[0, i, j] * density[i, j], 0.0), n - 1.001)
+                k = int(x)
+                moved[i, j] = (k + 1.0 - x) * density[k, j] + (x - k) * density[k + 1, j]
+        density[:] = moved
+    return np.sum(density**2)
+
+
+@scalar(flow(3), (0, 1))
+def upwards_through_the_overwritten(velocity, start, steps):
+    n, m = start.shape
+    density = start.copy()
+    for _ in range(steps):
+        for i in range(n - 1, -1, -1):
+            for j in range(m):
+                k = int(max(i - 1.0 + 0.1 * velocity[0, i, j], -1.4))
+                density[i, j] = 0.5 * density[k, j] * density[i, j] + np.exp(-(velocity[1, i, j] ** 2))
+    return np.sum(density**2)
+
+
+@scalar(positive(6, 4, extra=(3,)), (0, 1))
+def weights_that_no_step_changes(x, y, steps):
+    total = 0.0
+    for step in range(steps):
+        for i in range(4):
+            row = y[i] * (step + 1.0)
+            for j in range(6):
+                total += np.exp(-x[j] * y[i]) * row
+    return total
+
+
+@scalar(positive(6, extra=(3,)), 0)
+def diagonal_of_a_renewed_array(x, steps):
+    a = np.outer(x, x)
+    total = 0.0
+    for _ in range(steps):
+        for i in range(6):
+            total += a[i, i] ** 2
+        a = np.sin(a) + 0.1
+    return total
+
+
+@scalar(positive(6, extra=(np.array([0, 5, -6, 11, 2, -1]),)), 0)
+def periodic_reads(x, places):
+    n = x.size
+    y = np.zeros(n)
+    for i in range(n):
+        j = places[i] % n
+        k = j + 1 if j < n - 1 else 0
+        left = j - 1 if j > 0 else n - 1
+        y[i] = x[j] * x[k] - 0.5 * x[left] ** 2
+    return np.sum(y**2)

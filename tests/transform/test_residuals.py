@@ -36,3 +36,43 @@ def test_code_grows_slowly_with_depth(tmp_path):
             np.testing.assert_allclose(gradient(x, 3)[k], expected, rtol=1e-7, atol=1e-8)
         sizes[depth] = len(gradient.source(x, 3).splitlines())
     assert sizes[5] < 3 * sizes[3] < 15 * sizes[1], sizes
+
+
+def gathered(density, shift, steps):
+    density = density.copy()
+    moved = np.empty_like(density)
+    n, m = density.shape
+    for _ in range(steps):
+        for i in range(n):
+            for j in range(m):
+                k = int(shift[i, j])
+                moved[i, j] = density[k, j] * density[i, j] + density[i, k]
+        density[:] = moved
+    return np.sum(density)
+
+
+def exchanged(density, shift, steps):
+    moved = np.zeros_like(density)
+    density = density.copy()
+    for _ in range(steps):
+        for i in range(2):
+            moved[i, i] = density[int(shift[i, 0]), i] ** 2
+        density, moved = moved, density
+    return np.sum(density)
+
+
+def test_an_array_made_anew_is_recorded_once_and_whole():
+    density, shift = np.random.default_rng(0).uniform(0.5, 1.5, (3, 3)), np.array([[0.0, 1, 2], [2, 1, 0], [1, 1, 1]])
+    gradient = adcompile.grad(gathered)
+    found = gradient(density, shift, 3)
+    step, h = np.random.default_rng(1).standard_normal((3, 3)), 1e-6
+    expected = (gathered(density + h * step, shift, 3) - gathered(density - h * step, shift, 3)) / (2 * h)
+    np.testing.assert_allclose(np.sum(found * step), expected, rtol=1e-7)
+    assert "# recorded: density_tape\n" in gradient.source(density, shift, 3)
+
+
+def test_an_array_that_is_handed_on_is_not_recorded_whole():
+    density, shift = np.random.default_rng(0).uniform(0.5, 1.5, (3, 3)), np.array([[0.0], [2.0]])
+    gradient = adcompile.grad(exchanged)
+    gradient(density, shift, 3)
+    assert "density_tape" not in gradient.source(density, shift, 3)

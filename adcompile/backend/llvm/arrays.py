@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adcompile.backend.llvm import scalars
-from adcompile.backend.llvm.code import BYTES, LLVM, memory_type
+from adcompile.backend.llvm.code import BYTES, LLVM, Code, memory_type
 from adcompile.backend.llvm.failures import Failure
 from adcompile.backend.llvm.memory import Buffer, Operand
 from adcompile.errors import MissingRule
-from adcompile.ir import Const, Eqn
+from adcompile.ir import Atom, Const, Eqn, Value
 from adcompile.ir.types import FLOATS
 
 if TYPE_CHECKING:
@@ -97,6 +99,9 @@ def _element(kernel: Kernel, eqn: Eqn, subscripts: tuple) -> tuple[Buffer, str, 
     if any(entry != ("int",) for entry in eqn.attrs["spec"]) or len(subscripts) != eqn.args[0].type.rank:
         raise MissingRule(f"{eqn.op} with slices or arrays is not in the loop dialect", eqn.loc)
     code, buffer = kernel.code, kernel.read(eqn.args[0])
+    type, parts = memory_type(eqn.args[0].type.dtype), [_position(kernel, s) for s in subscripts]
+    if len(parts) > 1 and any(part.is_data for part in parts):
+        return buffer, *_far_address(kernel, buffer, type, parts)
     indices = [kernel.scalar(s, "int64") for s in subscripts]
     moves = [kernel.depths.get(i, 0) >= kernel.depth for i in indices]
     down_a_column = any(moves[:-1]) and not moves[-1]
@@ -104,9 +109,59 @@ def _element(kernel: Kernel, eqn: Eqn, subscripts: tuple) -> tuple[Buffer, str, 
     for index, size in zip(indices[1:], buffer.sizes[1:], strict=True):
         stride = kernel.memory.strides.get(size, size) if down_a_column else size
         offset = code.let(f"add nsw i64 {code.let(f'mul nsw i64 {offset}, {stride}')}, {index}")
-    dtype = eqn.args[0].type.dtype
-    address = code.let(f"getelementptr inbounds {memory_type(dtype)}, ptr {buffer.pointer}, i64 {offset}")
+    address = code.let(f"getelementptr inbounds {type}, ptr {buffer.pointer}, i64 {offset}")
     return buffer, address, not any(moves)
+
+
+@dataclass(frozen=True)
+class _Position:
+    """A subscript as an operand and a constant; whether the operand is data: neither an index nor a size."""
+
+    operand: str
+    constant: int
+    is_data: bool
+
+
+def _position(kernel: Kernel, atom: Atom) -> _Position:
+    """A subscript taken apart."""
+    constant, made = 0, kernel.made
+    while isinstance(atom, Value) and atom in made and made[atom].op in ("add", "sub"):
+        eqn, sign = made[atom], 1 if made[atom].op == "add" else -1
+        if atom.type.dtype != "int64" or not isinstance(eqn.args[1], Const) or eqn.args[0].type.dtype != "int64":
+            break
+        atom, constant = eqn.args[0], constant + sign * int(eqn.args[1].value)
+    is_data = isinstance(atom, Value) and atom in made and made[atom].op in ("index", "cast", "where", "mod")
+    return _Position(kernel.scalar(atom, "int64"), constant, is_data)
+
+
+def _far_address(kernel: Kernel, buffer: Buffer, type: str, parts: Sequence[_Position]) -> tuple[str, bool]:
+    """The address of an element whose place is data, in terms that neighbours share; and whether it stays the same.
+
+    What is the same in every iteration comes first, then the data, then a constant: the four corners of a cell, of the
+    density and of its cotangent, are at two offsets from as many pointers.
+    """
+    code, strides = kernel.code, ["1"]
+    for size in buffer.sizes[:0:-1]:
+        strides.insert(0, size if strides[0] == "1" else code.let(f"mul nsw i64 {strides[0]}, {size}"))
+    terms: dict[bool, list[str]] = {False: [], True: []}
+    for part, stride in zip(parts, strides, strict=True):
+        moves = kernel.depths.get(part.operand, 0) >= kernel.depth
+        terms[moves].append(_times(code, part.operand, stride))
+        if part.constant and stride != "1":
+            terms[False].append(_times(code, str(part.constant), stride))
+    address = buffer.pointer
+    for group in (*terms.values(), [str(parts[-1].constant)]):
+        total = "0"
+        for term in group:
+            total = term if total == "0" else code.let(f"add nsw i64 {total}, {term}")
+        if total != "0":
+            address = code.let(f"getelementptr {type}, ptr {address}, i64 {total}")
+    return address, not terms[True]
+
+
+def _times(code: Code, one: str, other: str) -> str:
+    """A product of 64-bit integers."""
+    return one if other == "1" else code.let(f"mul nsw i64 {one}, {other}")
 
 
 def _load(kernel: Kernel, dtype: str, buffer: Buffer, address: str) -> str:

@@ -36,6 +36,7 @@ class Kernel:
         self.roots = Roots(trace)
         self.uses = Counter(uses(trace.block))
         self.env: dict[Value, Operand] = {}
+        self.made: dict[Value, Eqn] = {}
         self.depths: dict[str, int] = {}
         self.failures: list[Failure] = []
         self.failing: list[tuple[str, int, str, str]] = []
@@ -134,7 +135,7 @@ class Kernel:
         handler = _HANDLERS.get(eqn.op)
         outs = handler(self, eqn) if handler else (self.elementwise(eqn),)
         for out, operand in zip(eqn.outs, outs, strict=True):
-            self.env[out] = operand
+            self.env[out], self.made[out] = operand, eqn
             if isinstance(operand, str):
                 self.depths.setdefault(operand, self.depth)
 

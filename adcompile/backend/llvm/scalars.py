@@ -219,7 +219,26 @@ def _integer_floordiv(c: Code, t: str, a: str, b: str) -> str:
 
 
 def _integer_mod(c: Code, t: str, a: str, b: str) -> str:
-    """The remainder of the floored quotient; modulo zero gives 0, as in NumPy."""
+    """The remainder of the floored quotient; modulo zero gives 0, as in NumPy.
+
+    Periodic grids ask for it of subscripts that are in range but at the borders: by a divisor that is not known, what
+    is in range already branches around the division, which takes longer than all else that such a cell needs.
+    """
+    if kind(t) != "i" or is_literal(b):
+        return _divided_mod(c, t, a, b)
+    i, before = LLVM[t], c.here
+    divide, join = c.label("divide"), c.label("remainder")
+    size = c.call(i, f"llvm.smax.{i}", (i, b), (i, "0"))
+    inside = c.let(f"icmp ult {i} {a}, {size}")
+    c.do(f"br i1 {inside}, label %{join}, label %{divide}")
+    c.start(divide)
+    rest = _divided_mod(c, t, a, b)
+    c.do(f"br label %{join}")
+    c.start(join)
+    return c.let(f"phi {i} [ {a}, %{before} ], [ {rest}, %{divide} ]")
+
+
+def _divided_mod(c: Code, t: str, a: str, b: str) -> str:
     i, (safe, zero, minus) = LLVM[t], _guarded(c, t, b)
     rest = c.let(f"{'u' if kind(t) == 'u' else 's'}rem {i} {a}, {safe}")
     if kind(t) == "i":
