@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from adcompile.backend.llvm import arrays, blas, control, scalars, vecmath
+from adcompile.backend.llvm import arrays, blas, control, regions, scalars, vecmath
 from adcompile.backend.llvm.code import LLVM, Code, Module, literal
 from adcompile.backend.llvm.failures import Failure
 from adcompile.backend.llvm.memory import Buffer, Memory, Operand
@@ -27,17 +27,27 @@ from adcompile.ir.types import FLOATS
 
 
 class Kernel:
-    """One kernel under construction."""
+    """One kernel under construction; ``written`` are the array parameters that it updates in place.
 
-    def __init__(self, trace: Trace, module: Module):
-        self.trace, self.module = trace, module
+    A program has one, and one for each loop that threads share; they number their failures together.
+    """
+
+    def __init__(
+        self,
+        trace: Trace,
+        module: Module,
+        name: str = "kernel",
+        failures: list[Failure] | None = None,
+        written: frozenset[Value] = frozenset(),
+    ):
+        self.trace, self.module, self.name, self.written = trace, module, name, written
         self.code = Code(module)
         self.roots = Roots(trace)
         self.uses = Counter(_uses(trace.block))
         self.env: dict[Value, Operand] = {}
         self.depths: dict[str, int] = {}
-        self.failures: list[Failure] = []
-        self.failing: list[tuple[str, int, str, str]] = []
+        self.failures: list[Failure] = [] if failures is None else failures
+        self.failing: list[tuple[str, str, str, str]] = []
         self.sums: set[int] = set()
         self.depth = 0
         self.memory = Memory(self.code, self.roots, trace)
@@ -51,7 +61,8 @@ class Kernel:
         body = self.memory.prologue() + self.code.lines
         self.memory.describe_scopes()
         arguments = ", ".join([*signature, "ptr noalias %slots"])
-        return f"define internal i64 @kernel({arguments}) noinline nounwind {{\nentry:\n" + "\n".join(body) + "\n}"
+        head = f"define internal i64 @{self.name}({arguments}) noinline nounwind {{\nentry:\n"
+        return head + "\n".join(body) + "\n}"
 
     def _parameter(self, index: int, param: Value) -> list[str]:
         if isinstance(param.type, Scalar):
@@ -60,7 +71,8 @@ class Kernel:
         sizes = tuple(str(d) if isinstance(d, int) else f"%p{index}.{k}" for k, d in enumerate(param.type.dims))
         self.env[param] = Buffer(f"%p{index}", sizes, param)
         self.memory.trusted.update(sizes)
-        return [f"ptr noalias readonly %p{index}", *(f"i64 %p{index}.{k}" for k in range(param.type.rank))]
+        access = "noalias" if param in self.written else "noalias readonly"
+        return [f"ptr {access} %p{index}", *(f"i64 %p{index}.{k}" for k in range(param.type.rank))]
 
     def _return(self, results: list[Operand]) -> None:
         position, kept = 0, []
@@ -91,8 +103,12 @@ class Kernel:
     def fail_if(self, bad: str, failure: Failure, a: str = "0", b: str = "0") -> None:
         """Leave the kernel with a failure where ``bad`` holds."""
         self.failures.append(failure)
+        self.leave_if(bad, str(len(self.failures)), a, b)
+
+    def leave_if(self, bad: str, number: str, a: str, b: str) -> None:
+        """Leave the kernel with the failure of a number where ``bad`` holds."""
         going_on = self.code.label("checked")
-        self.failing.append((self.code.here, len(self.failures), a, b))
+        self.failing.append((self.code.here, number, a, b))
         unlikely = self.module.shared('!{!"branch_weights", i32 1, i32 100000}')
         self.code.do(f"br i1 {bad}, label %failed, label %{going_on}, !prof {unlikely}")
         self.code.start(going_on)
@@ -177,7 +193,12 @@ def _where(kernel: Kernel, eqn: Eqn) -> list[Operand]:
     return [kernel.code.let(f"select i1 {test}, {one}, {two}")]
 
 
-_HANDLERS = {"cast": _cast, "where": _where, **control.HANDLERS, **arrays.HANDLERS, **blas.HANDLERS}
+def _loop(kernel: Kernel, eqn: Eqn) -> list[Operand]:
+    """A loop, on this thread or shared among several."""
+    return regions.share(kernel, eqn, Kernel) if "threads" in eqn.attrs else control.loop(kernel, eqn)
+
+
+_HANDLERS = {"cast": _cast, "where": _where, **control.HANDLERS, **arrays.HANDLERS, **blas.HANDLERS, "loop": _loop}
 
 
 def slots_of(code: Code, result: Atom, operand: Operand) -> list[tuple[str, str]]:
