@@ -364,7 +364,9 @@ def compile_program(program: Trace, options: Options) -> Callable[..., tuple[Any
         return cuda.compile(lower(program, vectors=False), fastmath=options.fastmath)
     from adcompile.backend import llvm
 
-    return llvm.compile(executable(program, threads=options.parallel), fastmath=options.fastmath, cache=options.cache).call
+    return llvm.compile(
+        executable(program, threads=options.parallel), fastmath=options.fastmath, cache=options.cache
+    ).call
 
 
 def argument_names(function: Any, args: Sequence[Any], keywords: dict[str, Any]) -> list[str]:

@@ -1,6 +1,6 @@
 """How many threads programs compiled with ``parallel=True`` run on: a number of the process, as in Numba.
 
-`COUNT` is the memory cell that compiled code reads when it meets a parallel loop, so that a new number compiles nothing.
+`COUNT` is the memory cell that compiled code reads when it meets a parallel loop: a new number compiles nothing.
 """
 
 from __future__ import annotations

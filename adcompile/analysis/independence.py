@@ -235,7 +235,11 @@ class _Scan:
         if eqn is None or eqn.op not in ("minimum", "maximum"):
             return False
         below = [self.at_most_step(a) for a in eqn.args]
-        return any(below) if eqn.op == "minimum" else all(b or a == Const(0, INDEX) for a, b in zip(eqn.args, below, strict=True))
+        return (
+            any(below)
+            if eqn.op == "minimum"
+            else all(b or a == Const(0, INDEX) for a, b in zip(eqn.args, below, strict=True))
+        )
 
     # -- subscripts -------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from adcompile.analysis.independence import Independence, homes, independence
 from adcompile.ir import Array, Atom, Block, Const, Eqn, Scalar, Trace, Value, free_values

@@ -3,6 +3,8 @@
 import numpy as np
 
 import adcompile
+from adcompile.codegen import emit
+from adcompile.lower import executable
 from adcompile.tree import flatten
 
 THREADS = (1, 2, 3)
@@ -15,8 +17,9 @@ def on_threads(count, function, *args):
 
 
 def lowered(function, *args):
-    """The text of the program that is compiled."""
-    return function.stages(*args)["lowered"]
+    """The text of the program that is compiled, as ``stages`` shows it."""
+    program = function.specialisation(*args).program.trace
+    return emit(executable(program, threads=function.options.parallel)).text
 
 
 def shared_loops(function, *args):

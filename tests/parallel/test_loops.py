@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 
 import adcompile
+from adcompile.backend import llvm
+from adcompile.lower import lower
+from adcompile.primitives.evaluate import run
 from benchmarks import burgers
 from tests.corpus import PROGRAMS
+from tests.lower.fuzz import random_program
 from tests.parallel.common import THREADS, assert_same, on_threads, shared_loops
 
 RNG = np.random.default_rng(0)
@@ -246,3 +250,39 @@ def test_every_transform_takes_the_option():
 
 
 # -- the corpus -----------------------------------------------------------------------------------------------------
+
+NAMES = (
+    "prange_sum", "run_time_bounds_0", "while_of_two_kinds", "matching_1", "sizes_that_change", "checks_not_triggered",
+    "early_returns_in_helpers", "store_rank_three", "add_at_repeated_from_self", "add_at_rows_and_pairs",
+    "mask_of_rows", "mask_of_varying_size", "buffers_are_rows", "out_arguments", "heat_three_dimensions", "wave",
+    "burgers_upwind", "thomas", "advected_particles", "conjugate_gradients", "convolution_by_loops",
+    "broadcast_of_ones", "residual_network", "float32_chain",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("program", [p for p in PROGRAMS if p.name in NAMES], ids=lambda p: p.name)
+def test_programs_of_the_corpus(program):
+    options = {"argnums": program.argnums}
+    reference = adcompile.value_and_grad(program.function, **options, backend="python")
+    expected = adcompile.tree.flatten(reference(*program.arguments()))[0]
+    together = adcompile.value_and_grad(program.function, **options, parallel=True)
+    assert shared_loops(together, *program.arguments())
+    rtol = 1e-4 if "float32" in program.tags else 1e-9
+    for count in THREADS:
+        for one, two in zip(on_threads(count, together, *program.arguments()), expected, strict=True):
+            np.testing.assert_allclose(one, two, rtol=rtol, atol=rtol)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_programs(seed):
+    random = np.random.default_rng(seed)
+    values = [random.standard_normal(3), random.standard_normal(3), random.standard_normal((3, 3))]
+    trace = random_program(seed)
+    together = llvm.compile(lower(trace, threads=True), cache=False).call
+    for count in THREADS:
+        for one, two in zip(on_threads(count, together, *values), run(trace, values), strict=True):
+            np.testing.assert_allclose(one, two, rtol=1e-9, atol=1e-10)
+
+
+def test_the_names_are_those_of_programs():
+    assert {p.name for p in PROGRAMS}.issuperset(NAMES)

@@ -1,4 +1,4 @@
-"""Which loops are shared: the outermost independent ones; loops whose iterations depend on each other stay as they are."""
+"""Which loops are shared: the outermost independent ones; those whose iterations depend on each other are not."""
 
 import numpy as np
 import pytest
@@ -74,7 +74,7 @@ def test_dependent_loops_stay_on_their_thread(function):
 def test_loops_in_a_sequential_loop_are_shared():
     together = adcompile.jit(swapped, parallel=True)
     lines = [line.strip() for line in lowered(together, X, AT).splitlines() if "range(" in line]
-    assert any(line.startswith("for _ in range(3)") or line.startswith("for i in range(3)") for line in lines)
+    assert any(line.startswith(("for _ in range(3)", "for i in range(3)")) for line in lines)
     assert any("prange(" in line for line in lines)
     np.testing.assert_array_equal(on_threads(3, together, X, AT)[0], swapped(X, AT))
 
@@ -86,6 +86,11 @@ def test_only_the_outermost_loop_is_shared():
 
 def test_without_the_option_nothing_is_shared():
     assert shared_loops(adcompile.jit(lambda m: np.exp(m) * m), M) == 0
+
+
+def test_stages_show_the_loops_of_the_option():
+    together = adcompile.jit(lambda m: np.exp(m) * m, parallel=True)
+    assert together.stages(M)["lowered"] == lowered(together, M)
 
 
 def test_the_generated_source_is_the_same():

@@ -73,7 +73,9 @@ def test_the_first_failing_iteration_is_reported(places):
         at[place] = 5000 + number
     together = adcompile.jit(picked, parallel=True)
     for count in (1, 2, 3):
-        with pytest.raises(IndexError, match=r'index 5000 is out of bounds for size 2000\n(?s:.*)test_team\.py", line \d+, in picked'):
+        with pytest.raises(
+            IndexError, match=r'index 5000 is out of bounds for size 2000\n(?s:.*)test_team\.py", line \d+, in picked'
+        ):
             on_threads(count, together, X, at)
     assert_same(on_threads(3, together, X, AT), [X[AT]], exact=True)  # and the team is free again
 

@@ -1,9 +1,12 @@
 """The tiles of a batch are shared: each thread adds the cotangents of the weights up in arrays of its own."""
 
+import ctypes
+
 import numpy as np
 import pytest
 
 import adcompile
+from adcompile.backend.llvm import blas
 from adcompile.lower import tiles
 from benchmarks import pinn, pinn_adjoint
 from tests.parallel.common import THREADS, assert_same, lowered, on_threads
@@ -67,3 +70,17 @@ def test_a_batch_by_vmap():
     expected = on_threads(1, adcompile.vmap(adcompile.grad(one, argnums=1), in_axes=(None, 0)), params, x)
     for threads in THREADS:
         assert_same(on_threads(threads, together, params, x), expected)
+
+
+def test_blas_gets_its_threads_back(residual_gradient):
+    """Products in a shared loop take one thread; afterwards BLAS has as many as before."""
+    control = blas.thread_control()
+    if control is None:
+        pytest.skip("SciPy carries another BLAS than OpenBLAS")
+    get, put = ctypes.CFUNCTYPE(ctypes.c_int)(control[0]), ctypes.CFUNCTYPE(None, ctypes.c_int)(control[1])
+    before = get()
+    put(2)
+    on_threads(3, residual_gradient, *pinn.data("float64", WIDTHS, 300))
+    after = get()
+    put(before)
+    assert after == 2

@@ -1,9 +1,9 @@
 """How much work a loop is, computed by the program before it runs the loop: for the choice between threads and none.
 
 The unit is about an addition in a vectorised loop. Iterations times the cost of the body, where the lengths of inner
-loops are computed from what is known before the loop (sizes above all); an inner loop whose length depends on the loop's
-own index is taken as long as in the middle iteration, any other unknown one as `UNKNOWN`. An estimate, nothing more: it
-decides who does the work, never what is computed.
+loops are computed from what is known before the loop (sizes above all); one that depends on the loop's own index is
+taken as long as in the middle iteration, any other unknown one as `UNKNOWN`. An estimate, nothing more: it decides who
+does the work, never what is computed.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ class _Estimate:
 
     def times(self, count: str, cost: str) -> str:
         """A number of iterations times the cost of one, in floating point so that nothing overflows."""
-        number = literal(float(count), "float64") if is_literal(count) else self.code.let(f"sitofp i64 {count} to double")
+        number = (
+            literal(float(count), "float64") if is_literal(count) else self.code.let(f"sitofp i64 {count} to double")
+        )
         return self.code.let(f"fmul double {number}, {cost}")
 
     def block(self, block: Block) -> str:

@@ -1,7 +1,7 @@
 """Loops that threads share: a kernel of its own for the loop, called for all iterations or for a chunk of them.
 
-The kernel that meets such a loop computes how many chunks it is worth (`adcompile.backend.llvm.effort`); a single one is
-a plain call. Otherwise it writes down a *task*, what the loop reads and updates, and hands it to the team
+The kernel that meets such a loop computes how many chunks it is worth (`adcompile.backend.llvm.effort`); one chunk is a
+plain call. For several it writes down a *task*, what the loop reads and updates, and hands it to the team
 (`adcompile.backend.llvm.team`), whose threads call ``chunk(task, number, chunks)``. That function finds the bounds of
 its iterations and the arrays of its own, and calls the loop. Every chunk has a *share*: what became of it (0 or the
 number of a failure), its sums, and the details of a failure. The caller adds the shares up in the order of the chunks,
@@ -33,6 +33,8 @@ LEAST = 20_000.0
 """Work below which a loop stays on its thread: some ten microseconds, a few times what waking the team costs."""
 PRIVATE = 4.0
 """Work of clearing and adding up an element of an array of a thread's own."""
+LONG = 4096
+"""Elements above which the arrays of the threads are added up by all of them."""
 
 
 def share(kernel: Kernel, eqn: Eqn, make: type[Kernel]) -> list[Operand]:
@@ -77,7 +79,7 @@ class _Region:
         self.name = f"loop.{len(self.module.functions) + 1}"
         self.inits = [kernel.fitted(a, out) for a, out in zip(initial(eqn), eqn.outs, strict=True)]
         self.bounds = [kernel.scalar(a, "int64") for a in eqn.args[:3]]
-        captured = free_values(Block((), (), ()) if not eqn.regions else eqn.regions[0])
+        captured = free_values(eqn.regions[0])
         self.carried = [Value(self._type(a, out), out.name) for a, out in zip(initial(eqn), eqn.outs, strict=True)]
         self.limits = [Value(INDEX) for _ in range(3)]
         self.params = [*self.carried, *captured]
@@ -196,7 +198,7 @@ class _Region:
         code.do(f"call void {run}(ptr @{self.name}.chunk, ptr {task}, i64 {chunks}, {control})")
         self._add_up(shares, slots, chunks)
         for k, (pointer, elements) in own.items():
-            self._add_arrays(k, pointer, elements, others)
+            self._add_arrays(k, pointer, elements, others, chunks)
         memory.sweep(mark, [])
 
     def _allocate(self, unit: int, rows: str, columns: str = "1") -> str:
@@ -229,14 +231,18 @@ class _Region:
                 more = code.let(f"load {LLVM[dtype]}, ptr {_slot(code, share, 1 + position)}")
                 code.do(f"store {LLVM[dtype]} {scalars.emit(code, operation, dtype, [old, more])}, ptr {total}")
 
-    def _add_arrays(self, k: int, own: str, elements: str, others: str) -> None:
-        """Add the arrays of the other threads to that of the first, one after the other."""
-        code, dtype = self.code, self.eqn.outs[k].type.dtype
-        name = _adder(self.module, dtype)
-        with _each(code, "0", others) as number:
-            offset = code.let(f"mul nsw i64 {number}, {elements}")
-            array = code.let(f"getelementptr {LLVM[dtype]}, ptr {own}, i64 {offset}")
-            code.do(f"call void @{name}(ptr {self.inits[k].pointer}, ptr {array}, i64 {elements})")
+    def _add_arrays(self, k: int, own: str, elements: str, others: str, chunks: str) -> None:
+        """Add the arrays of the other threads to that of the first, in their order; a long array by all threads."""
+        code, entry = self.code, self.kernel.memory.entry
+        task = f"%sum{len(entry)}"
+        entry.append(f"  {task} = alloca [4 x i64], align 8")
+        noted = [("ptr", self.inits[k].pointer), ("ptr", own), ("i64", elements), ("i64", others)]
+        for position, (type, text) in enumerate(noted):
+            code.do(f"store {type} {text}, ptr {_slot(code, task, position)}")
+        long = code.let(f"icmp ugt i64 {elements}, {LONG}")
+        parts = code.let(f"select i1 {long}, i64 {chunks}, i64 1")
+        adder = _adder(self.module, self.eqn.outs[k].type.dtype)
+        code.do(f"call void {code.address('team_run')}(ptr @{adder}, ptr {task}, i64 {parts}, ptr null, ptr null)")
 
     # -- a chunk --------------------------------------------------------------------------------------------------
 
@@ -289,20 +295,25 @@ def _array(code: Code, dtype: str, original: str, own: str, elements: str) -> st
 
 
 def _adder(module: Module, dtype: str) -> str:
-    """The function that adds one array to another."""
-    name, type = f"adcompile_add_{dtype}", LLVM[dtype]
+    """A function for the team that adds the rows of one array to another array: a chunk is a part of the elements."""
+    name, type = f"add.{dtype}", LLVM[dtype]
     if name not in module.functions:
         code = Code(module)
+        to, own = (code.let(f"load ptr, ptr {_slot(code, '%task', k)}") for k in range(2))
+        elements, rows = (code.let(f"load i64, ptr {_slot(code, '%task', 2 + k)}") for k in range(2))
+        first, stop, _ = _bounds(code, "0", elements, "1")
         begin, leave = code.label("some"), code.label("none")
-        code.do(f"br i1 {code.let('icmp sgt i64 %count, 0')}, label %{begin}, label %{leave}")
+        code.do(f"br i1 {code.let(f'icmp slt i64 {first}, {stop}')}, label %{begin}, label %{leave}")
         code.start(begin)
-        with _each(code, "0", "%count") as number:
-            to, more = (code.let(f"getelementptr {type}, ptr {p}, i64 {number}") for p in ("%to", "%from"))
-            one, two = (code.let(f"load {type}, ptr {p}") for p in (to, more))
-            code.do(f"store {type} {scalars.emit(code, 'add', dtype, [one, two])}, ptr {to}")
+        with _each(code, "0", rows) as row:
+            array = code.let(f"getelementptr {type}, ptr {own}, i64 {code.let(f'mul nsw i64 {row}, {elements}')}")
+            with _each(code, first, stop) as number:
+                total, more = (code.let(f"getelementptr {type}, ptr {p}, i64 {number}") for p in (to, array))
+                one, two = (code.let(f"load {type}, ptr {p}") for p in (total, more))
+                code.do(f"store {type} {scalars.emit(code, 'add', dtype, [one, two])}, ptr {total}")
         code.do(f"br label %{leave}")
         code.start(leave)
         code.do("ret void")
-        head = f"define internal void @{name}(ptr noalias %to, ptr noalias %from, i64 %count) noinline nounwind {{"
+        head = f"define internal void @{name}(ptr %task, i64 %chunk, i64 %chunks) noinline nounwind {{"
         module.functions[name] = "\n".join([head, "entry:", *code.lines, "}"])
     return name

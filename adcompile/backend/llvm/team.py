@@ -10,9 +10,10 @@ and sleep then. A caller that finds the team busy with another caller's loop doe
 
 Around a loop with matrix products ``get`` and ``set`` are OpenBLAS's number of threads: products inside take one.
 
-``team_stop`` waits for the current loop, ends the workers and keeps the team; ``team_free`` gives it back. So a process
-forks without workers (both sides start their own when they next need them). ``team_close`` ends them for good, before
-the interpreter takes the code away that they run.
+``team_stop`` waits for the current loop, ends the workers and keeps the team; ``team_free`` gives it back, and in a
+child of the process so does ``team_child``, where no other thread holds BLAS any more. So a process forks without
+workers; both sides start their own when they next need them. ``team_close`` ends them for good, before the interpreter
+takes the code away that they run.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from typing import Any
 from adcompile.backend.llvm import engine
 from adcompile.threads import MOST
 
-FUNCTIONS = ("team_run", "team_stop", "team_free", "team_close")
+FUNCTIONS = ("team_run", "team_stop", "team_free", "team_child", "team_close")
 SPINS = 2000
 """How often a thread looks before it sleeps (a worker) or lets others run (a caller): some ten microseconds."""
 STACK = 8 * 2**20
@@ -50,8 +51,8 @@ def addresses(cache: bool) -> Mapping[str, int]:
     """The addresses of the team's functions; loaded once, and then prepared for forks and the exit of the process."""
     tracker = engine.load(engine.object_code(text(), vectorise=False, cache=cache), FUNCTIONS)
     found = {name: tracker[name] for name in FUNCTIONS}
-    stop, free, close = (ctypes.CFUNCTYPE(None)(found[name]) for name in FUNCTIONS[1:])
-    os.register_at_fork(before=stop, after_in_parent=free, after_in_child=free)
+    stop, free, child, close = (ctypes.CFUNCTYPE(None)(found[name]) for name in FUNCTIONS[1:])
+    os.register_at_fork(before=stop, after_in_parent=free, after_in_child=child)
     atexit.register(close)
     _KEPT.append(tracker)
     return found
@@ -77,6 +78,7 @@ _TEXT = """\
 @blas.lock = internal global i64 0, align 128
 @blas.users = internal global i64 0, align 8
 @blas.threads = internal global i32 0, align 8
+@blas.set = internal global ptr null, align 8
 declare i32 @pthread_create(ptr, ptr, ptr, ptr)
 declare i32 @pthread_join(i64, ptr)
 declare i32 @pthread_attr_init(ptr)
@@ -241,6 +243,7 @@ count:
 limit:
   %threads = call i32 %get()
   store i32 %threads, ptr @blas.threads
+  store ptr %set, ptr @blas.set
   call void %set(i32 1)
   br label %unlock
 unlock:
@@ -335,6 +338,12 @@ over:
 }
 
 define void @team_run(ptr %body, ptr %task, i64 %chunks, ptr %get, ptr %set) {
+  %single = icmp eq i64 %chunks, 1
+  br i1 %single, label %one, label %several
+one:
+  call void %body(ptr %task, i64 0, i64 1)
+  ret void
+several:
   call void @alone(ptr %get, ptr %set)
   %pair = cmpxchg ptr @lock, i64 0, i64 1 acquire monotonic
   %won = extractvalue { i64, i1 } %pair, 1
@@ -354,6 +363,7 @@ over:
 define void @team_stop() {
 entry:
   call void @acquire(ptr @lock)
+  call void @acquire(ptr @blas.lock)
   %started = load i64, ptr @started
   %none = icmp eq i64 %started, 0
   br i1 %none, label %over, label %call
@@ -378,7 +388,23 @@ over:
 }
 
 define void @team_free() {
+  store atomic i64 0, ptr @blas.lock release, align 8
   store atomic i64 0, ptr @lock release, align 8
+  ret void
+}
+
+define void @team_child() {
+  %users = load i64, ptr @blas.users
+  %none = icmp eq i64 %users, 0
+  br i1 %none, label %over, label %restore
+restore:
+  %set = load ptr, ptr @blas.set
+  %threads = load i32, ptr @blas.threads
+  call void %set(i32 %threads)
+  store i64 0, ptr @blas.users
+  br label %over
+over:
+  call void @team_free()
   ret void
 }
 
