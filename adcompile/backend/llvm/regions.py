@@ -29,8 +29,10 @@ from adcompile.ir.types import INDEX
 if TYPE_CHECKING:
     from adcompile.backend.llvm.emit import Kernel
 
-LEAST = 20_000.0
-"""Work below which a loop stays on its thread: some ten microseconds, a few times what waking the team costs."""
+LEAST = 100_000.0
+"""Work below which a loop stays on its thread: five microseconds of vector code, some ten of other code.
+
+A sweep of a stencil over 64 × 64 cells (two microseconds) is below, one over 24 × 24 × 24 cells (fourteen) above."""
 PRIVATE = 4.0
 """Work of clearing and adding up an element of an array of a thread's own."""
 LONG = 4096

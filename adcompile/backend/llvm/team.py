@@ -6,7 +6,8 @@ workers draw chunks from it until there are none, so that a worker which sleeps 
 does its share. Which thread does a chunk is left to chance; what a chunk is, is not.
 
 Workers look at the ticket for some ten microseconds after their last chunk, as long as solvers take between two loops,
-and sleep then. A caller that finds the team busy with another caller's loop does all its chunks itself, in order.
+and sleep then. A caller wakes them, but not again before one has looked: on a machine with other work that may take as
+long as many loops. A caller that finds the team busy with another caller's loop does all its chunks itself, in order.
 
 Around a loop with matrix products ``get`` and ``set`` are OpenBLAS's number of threads: products inside take one.
 
@@ -65,6 +66,7 @@ _TEXT = """\
 @ticket = internal global i64 0, align 128
 @done = internal global i64 0, align 128
 @sleeping = internal global i64 0, align 128
+@waking = internal global i64 0, align 128
 @body = internal global ptr null, align 128
 @task = internal global ptr null, align 8
 @lock = internal global i64 0, align 128
@@ -168,6 +170,7 @@ define internal void @sleep() {
   %before = atomicrmw add ptr @sleeping, i64 1 seq_cst
   br label %look
 look:
+  store atomic i64 0, ptr @waking seq_cst, align 8
   %ticket = load atomic i64, ptr @ticket seq_cst, align 8
   %open = call i1 @is_open(i64 %ticket)
   %leaving = load atomic i64, ptr @leaving seq_cst, align 8
@@ -186,7 +189,11 @@ up:
 define internal void @wake() {
   %sleeping = load atomic i64, ptr @sleeping seq_cst, align 8
   %none = icmp eq i64 %sleeping, 0
-  br i1 %none, label %over, label %call
+  br i1 %none, label %over, label %ask
+ask:
+  %before = atomicrmw xchg ptr @waking, i64 1 seq_cst
+  %called = icmp ne i64 %before, 0
+  br i1 %called, label %over, label %call
 call:
   %r1 = call i32 @pthread_mutex_lock(ptr @mutex)
   %r2 = call i32 @pthread_cond_broadcast(ptr @news)
@@ -369,6 +376,7 @@ entry:
   br i1 %none, label %over, label %call
 call:
   store atomic i64 1, ptr @leaving seq_cst, align 8
+  store atomic i64 0, ptr @waking seq_cst, align 8
   call void @wake()
   br label %next
 next:
