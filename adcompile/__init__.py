@@ -35,6 +35,7 @@ from adcompile.functions import (
     vjp,
     vmap,
 )
+from adcompile.threads import get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
     from adcompile.symbolic import verify
@@ -60,6 +61,7 @@ __all__ = [
     "custom_jvp",
     "custom_vjp",
     "fixed_point",
+    "get_num_threads",
     "grad",
     "hessian",
     "hvp",
@@ -67,6 +69,7 @@ __all__ = [
     "jacrev",
     "jit",
     "jvp",
+    "set_num_threads",
     "stop_gradient",
     "value_and_grad",
     "verify",

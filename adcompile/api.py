@@ -30,6 +30,12 @@ if TYPE_CHECKING:
     from adcompile.inspect import Graph, Subject, Table
 
 BACKENDS = ("llvm", "numba", "python", "cuda")
+_SERIAL = {
+    "numba": 'Use backend="llvm", or leave parallel out and call the njit function in a prange loop of your own.',
+    "python": 'Use backend="llvm", or leave parallel out.',
+    "cuda": "Leave parallel out: on a GPU every independent loop is a kernel.",
+}
+"""What to do instead of parallel=True on a backend."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +45,13 @@ class Options:
     Attributes
     ----------
     backend : "llvm" (the default), "numba", "python" (the generated source in CPython), or "cuda" (an NVIDIA GPU).
+    parallel : share the iterations of loops among threads, as many as `adcompile.get_num_threads` says (llvm only).
     fastmath : let LLVM reorder floating-point arithmetic; on a GPU, approximate functions.
     cache : keep compiled objects on disk.
     """
 
     backend: str = "llvm"
+    parallel: bool = False
     fastmath: bool = False
     cache: bool = True
 
@@ -59,6 +67,13 @@ class Options:
     def __post_init__(self):
         if self.backend not in BACKENDS:
             raise InvalidArgument(f"unknown backend {self.backend!r}", remedy=f"Use one of {', '.join(BACKENDS)}.")
+        if not isinstance(self.parallel, bool):
+            raise InvalidArgument(
+                f"parallel is {self.parallel!r}, neither True nor False",
+                remedy="Choose the number of threads with adcompile.set_num_threads.",
+            )
+        if self.parallel and self.backend != "llvm":
+            raise InvalidArgument(f"the {self.backend} backend has no parallel loops", remedy=_SERIAL[self.backend])
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,7 +273,7 @@ class Transform:
         """The text of every stage, from the user's source to assembly (or PTX), by name and in order."""
         from adcompile.inspect import stages
 
-        return stages(self.subject(args, keywords), self.options.fastmath, self.options.backend)
+        return stages(self.subject(args, keywords), self.options)
 
     def graph(self, *args: Any, **keywords: Any) -> Graph:
         """The computational graph of the function; ``jit(grad(f)).graph(…)`` draws that of its gradient."""
@@ -349,7 +364,9 @@ def compile_program(program: Trace, options: Options) -> Callable[..., tuple[Any
         return cuda.compile(lower(program, vectors=False), fastmath=options.fastmath)
     from adcompile.backend import llvm
 
-    return llvm.compile(executable(program), fastmath=options.fastmath, cache=options.cache).call
+    return llvm.compile(
+        executable(program, threads=options.parallel), fastmath=options.fastmath, cache=options.cache
+    ).call
 
 
 def argument_names(function: Any, args: Sequence[Any], keywords: dict[str, Any]) -> list[str]:

@@ -43,7 +43,8 @@ def grad(f: Any = None, argnums: Argnums = 0, *, has_aux: bool = False, **option
     has_aux : bool
         ``f`` returns ``(value, aux)``; the gradient function then returns ``(gradient, aux)``.
     **options
-        ``backend`` ("llvm", "numba", "python"), ``fastmath``, ``cache``; see `adcompile.api.Options`.
+        ``backend`` ("llvm", "numba", "python", "cuda"), ``parallel``, ``fastmath``, ``cache``; see
+        `adcompile.api.Options`.
 
     Returns
     -------

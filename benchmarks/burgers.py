@@ -59,13 +59,14 @@ def data(n: int) -> tuple[np.ndarray, np.ndarray, float, float]:
     return -np.sin(np.pi * np.linspace(-1, 1, n, endpoint=False)), np.zeros(n), VISCOSITY * dt / dx**2, dt / dx
 
 
-def ours(backend: str, function: Callable, n: int, steps: int) -> Case:
+def ours(backend: str, function: Callable, n: int, steps: int, *, parallel: bool = False) -> Case:
     import adcompile
 
+    adcompile.set_num_threads(THREADS)
     v0, target, a, c = data(n)
     adcompile.grad(lambda x: x * x, backend=backend)(2.0)
-    gradient = adcompile.value_and_grad(function, backend=backend)
-    primal = adcompile.jit(function, backend=backend)
+    gradient = adcompile.value_and_grad(function, backend=backend, parallel=parallel)
+    primal = adcompile.jit(function, backend=backend, parallel=parallel)
     return Case(lambda: gradient(v0, target, steps, a, c), lambda: primal(v0, target, steps, a, c))
 
 
@@ -133,6 +134,7 @@ BUILDS = {
     "JAX jit": jax_jit,
     "adcompile llvm": partial(ours, "llvm", solve),
     "adcompile llvm, NumPy style": partial(ours, "llvm", solve_arrays),
+    "adcompile llvm, parallel": partial(ours, "llvm", solve, parallel=True),
     "adcompile numba": partial(ours, "numba", solve),
     "PyTorch eager": torch_eager,
     "hand-written Numba": hand_numba,

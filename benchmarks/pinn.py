@@ -49,12 +49,14 @@ def data(dtype: str, sizes: tuple[int, ...] = SIZES, points: int = POINTS) -> tu
     return params, rng.uniform(-1, 1, points).astype(dtype), rng.uniform(0, 1, points).astype(dtype)
 
 
-def ours(dtype: str) -> Case:
+def ours(dtype: str, *, parallel: bool = False) -> Case:
     import adcompile
 
+    adcompile.set_num_threads(THREADS)
     arguments = data(dtype)
     adcompile.grad(lambda x: x * x, cache=False)(2.0)
-    gradient, primal = adcompile.value_and_grad(loss, cache=False), adcompile.jit(loss, cache=False)
+    options = {"cache": False, "parallel": parallel}
+    gradient, primal = adcompile.value_and_grad(loss, **options), adcompile.jit(loss, **options)
     return Case(lambda: gradient(*arguments), lambda: primal(*arguments))
 
 
@@ -145,6 +147,7 @@ BUILDS: dict[str, Callable[..., Case]] = {
     "JAX jit, forward in forward": partial(jax_jit, "forward"),
     "JAX jit, Taylor mode": partial(jax_jit, "taylor"),
     "adcompile llvm": ours,
+    "adcompile llvm, parallel": partial(ours, parallel=True),
     "adcompile llvm, from the disk cache": from_disk,
     "PyTorch eager": torch_eager,
     "hand-written NumPy": by_hand,

@@ -27,4 +27,4 @@ def verified(monkeypatch):
 
     monkeypatch.setattr(api, "trace", checked_trace)
     monkeypatch.setattr(api, "compile_program", checked_compile)
-    monkeypatch.setattr(adcompile.lower, "lower", lambda program: verify(lower(program), infer))
+    monkeypatch.setattr(adcompile.lower, "lower", lambda program, **options: verify(lower(program, **options), infer))

@@ -18,7 +18,7 @@ MAX_LINES = 500
 LEVELS = (
     {"source"},
     {"errors"},
-    {"tree"},
+    {"tree", "threads"},
     {"ir"},
     {"primitives"},
     {"frontend", "analysis", "transform", "lower"},

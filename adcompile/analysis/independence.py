@@ -6,6 +6,7 @@ arrays that a loop carries, and at how it builds its scalars up. Iterations are 
 - two accesses of different iterations, one of them a store, never meet: at some dimension both subscripts are affine
   in the loop index with one factor, and what is left of them differs by something other than a multiple of it, or is
   the same (the dependence test of Banerjee, Dependence Analysis for Supercomputing, 1988, in its simplest form);
+  a loop over tiles touches rows ``index + i`` with i below its step;
 - or both only add to the element (`accumulate`): additions of several iterations commute, if each is made whole;
 - a carried scalar is a reduction: nothing but one associative operation ever takes it.
 
@@ -38,11 +39,13 @@ class Independence:
     ----------
     obstacle : why the iterations depend on each other, with the place; None where they are independent.
     added : positions of carried arrays whose elements several iterations may add to; they add as one step.
+    shared : those of them that the loop does nothing else with: each thread may add to an array of its own.
     sums : position of a carried scalar → the associative operation that builds it up.
     """
 
     obstacle: str | None = None
     added: frozenset[int] = frozenset()
+    shared: frozenset[int] = frozenset()
     sums: tuple[tuple[int, str], ...] = ()
 
     @property
@@ -99,14 +102,16 @@ class _Access:
 def _independence(loop: Eqn) -> Independence:
     (body,) = loop.regions
     carried = dict(enumerate(body.params[1:]))
-    scan = _Scan(body)
+    scan = _Scan(body, loop.args[2])
     roots = {param: k for k, param in carried.items() if isinstance(param.type, Array)}
     scan.block(body, roots)
     for k, result in enumerate(body.results):
         if isinstance(result.type, Array) and (not isinstance(result, Value) or roots.get(result) != k):
             raise _Dependent(f"carries {_name(carried[k])} to the next iteration as another array")
     sums = tuple((k, _reduction(body, k)) for k in carried if k not in roots.values())
-    return Independence(None, frozenset(k for k in set(roots.values()) if scan.meets(k, carried[k])), sums)
+    added = frozenset(k for k in set(roots.values()) if scan.meets(k, carried[k]))
+    other = {a.position for a in scan.accesses if a.kind != "add"}
+    return Independence(None, added, added - other, sums)
 
 
 def _name(value: Value) -> str:
@@ -119,13 +124,15 @@ def _name(value: Value) -> str:
 class _Scan:
     """Collects the accesses of a body to carried arrays; dies with the analysis."""
 
-    def __init__(self, body: Block):
-        self.index = body.params[0] if body.params else Value(INDEX)
+    def __init__(self, body: Block, step: Atom | None = None):
+        self.index, self.step = body.params[0] if body.params else Value(INDEX), step
         self.accesses: list[_Access] = []
         self.inner = {*body.params}
         for eqn in walk(body):
             self.inner.update(eqn.outs, *(r.params for r in eqn.regions))
         self.definitions = {o: e for e in walk(body) for o in e.outs}
+        loops = [e for e in walk(body) if e.op == "loop"]
+        self.rows = {e.regions[0].params[0] for e in loops if self.is_part(e)}
 
     # -- accesses -------------------------------------------------------------------------------------------------
 
@@ -136,7 +143,7 @@ class _Scan:
                 self.control(eqn, roots)
             elif eqn.op == "index" and eqn.args[0] in roots:
                 self.note(roots[eqn.args[0]], "read", eqn.args[1:])  # type: ignore[index]
-            elif eqn.op in _UPDATES:
+            elif eqn.op in _UPDATES or (eqn.op == "gemm" and eqn.attrs["accumulate"]):
                 self.update(eqn, roots)
             elif eqn.op != "dim" and any(a in roots for a in eqn.args):
                 raise _Dependent(f"uses the whole of {next(_name(a) for a in eqn.args if a in roots)}")  # type: ignore
@@ -148,7 +155,10 @@ class _Scan:
         target = eqn.args[0]
         assert isinstance(target, Value)
         if target in roots:
-            self.note(roots[target], _UPDATES[eqn.op], eqn.args[2:])
+            if eqn.op == "gemm":  # adds to every element: the result stands for a subscript of which nothing is known
+                self.note(roots[target], "add", eqn.outs * target.type.rank)
+            else:
+                self.note(roots[target], _UPDATES[eqn.op], eqn.args[2:])
             roots[eqn.outs[0]] = roots[target]
         elif target not in self.inner:
             raise _Dependent(f"writes into {_name(target)}, which it does not carry")
@@ -195,11 +205,41 @@ class _Scan:
         """Whether two subscripts of one dimension differ in different iterations."""
         factor = a.terms.get(self.index, 0)
         rest = a.plus(b, -1)
+        if factor == 1 == b.terms.get(self.index) and self.same_rows(a.without(self.index), b.without(self.index)):
+            return True
         if factor != b.terms.get(self.index, 0) or rest.terms:
             return False
         if self.inner.intersection({*a.without(self.index).terms, *b.without(self.index).terms}):
             return False
         return rest.constant != 0 if factor == 0 else rest.constant == 0 or rest.constant % factor != 0
+
+    def same_rows(self, a: Affine, b: Affine) -> bool:
+        """Whether two subscripts are rows of the tile that begins at the same place."""
+        one, two = ([v for v in form.terms if v in self.inner] for form in (a, b))
+        if len(one) != 1 or len(two) != 1 or not self.rows.issuperset((*one, *two)):
+            return False
+        (i,), (k,) = one, two
+        begin, other = a.without(i), b.without(k)
+        return a.terms[i] == b.terms[k] == 1 and begin.terms == other.terms and begin.constant == other.constant
+
+    def is_part(self, loop: Eqn) -> bool:
+        """Whether a loop inside runs from 0 to at most the step of this one."""
+        start, stop, step = loop.args[:3]
+        return start == Const(0, INDEX) and step == Const(1, INDEX) and self.at_most_step(stop)
+
+    def at_most_step(self, atom: Atom) -> bool:
+        """Whether a number is at most the step, or 0."""
+        if atom == self.step:
+            return True
+        eqn = self.definitions.get(atom) if isinstance(atom, Value) else None
+        if eqn is None or eqn.op not in ("minimum", "maximum"):
+            return False
+        below = [self.at_most_step(a) for a in eqn.args]
+        return (
+            any(below)
+            if eqn.op == "minimum"
+            else all(b or a == Const(0, INDEX) for a, b in zip(eqn.args, below, strict=True))
+        )
 
     # -- subscripts -------------------------------------------------------------------------------------------------
 

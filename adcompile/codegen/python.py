@@ -306,9 +306,10 @@ class Writer:
     def range(self, eqn: Eqn, bounds: Sequence[Text]) -> str:
         """What a loop runs over."""
         start, stop, step = (b.text for b in bounds)
+        word = "prange" if "threads" in eqn.attrs else "range"
         if step != "1":
-            return f"range({start}, {stop}, {step})"
-        return f"range({stop})" if start == "0" else f"range({start}, {stop})"
+            return f"{word}({start}, {stop}, {step})"
+        return f"{word}({stop})" if start == "0" else f"{word}({start}, {stop})"
 
     def repeat(self, eqn: Eqn, depth: int, dead: set[Value], live: set[Value]) -> None:
         """``while``."""

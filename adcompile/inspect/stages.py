@@ -7,10 +7,14 @@ import textwrap
 from collections.abc import Callable
 from typing import Any
 
+from adcompile.api import Options
 from adcompile.backend import python
 from adcompile.codegen import emit
 from adcompile.inspect.subject import Subject
+from adcompile.ir import Trace
 from adcompile.lower import executable, lower
+
+DEFAULT = Options()
 
 
 def source(subject: Subject) -> str:
@@ -18,17 +22,18 @@ def source(subject: Subject) -> str:
     return python.source(subject.program).text
 
 
-def stages(subject: Subject, fastmath: bool = False, backend: str = "llvm") -> dict[str, str]:
+def stages(subject: Subject, options: Options = DEFAULT) -> dict[str, str]:
     """Stage → text, in the order of the pipeline."""
-    return {name: text(subject, fastmath) for name, text in (CUDA_STAGES if backend == "cuda" else STAGES).items()}
+    table = CUDA_STAGES if options.backend == "cuda" else STAGES
+    return {name: text(subject, options) for name, text in table.items()}
 
 
-def stage(subject: Subject, name: str, fastmath: bool = False) -> str:
+def stage(subject: Subject, name: str) -> str:
     """The text of one stage, of the CPU's or of the GPU's."""
-    return {**CUDA_STAGES, **STAGES}[name](subject, fastmath)
+    return {**CUDA_STAGES, **STAGES}[name](subject, DEFAULT)
 
 
-def _user_source(subject: Subject, fastmath: bool) -> str:
+def _user_source(subject: Subject, options: Options) -> str:
     function: Any = subject.function
     while hasattr(function, "mode"):  # a transform of a transform
         function = function.function
@@ -38,40 +43,45 @@ def _user_source(subject: Subject, fastmath: bool) -> str:
         return f"# {getattr(function, '__name__', function)} has no Python source\n"
 
 
-def _native(name: str) -> Callable[[Subject, bool], str]:
-    def text(subject: Subject, fastmath: bool) -> str:
+def _lowered(subject: Subject, options: Options) -> Trace:
+    """The program as the llvm backend compiles it."""
+    return executable(subject.program, threads=options.parallel)
+
+
+def _native(name: str) -> Callable[[Subject, Options], str]:
+    def text(subject: Subject, options: Options) -> str:
         from adcompile.backend import llvm
 
-        return llvm.emit(executable(subject.program), fastmath=fastmath, stage=name)
+        return llvm.emit(_lowered(subject, options), fastmath=options.fastmath, stage=name)
 
     return text
 
 
-def _kernels(subject: Subject, fastmath: bool) -> str:
+def _kernels(subject: Subject, options: Options) -> str:
     from adcompile.backend import cuda
 
     return cuda.source(lower(subject.program, vectors=False)).text
 
 
-def _ptx(subject: Subject, fastmath: bool) -> str:
+def _ptx(subject: Subject, options: Options) -> str:
     from adcompile.backend import cuda
 
-    return cuda.ptx(cuda.source(lower(subject.program, vectors=False)), fastmath=fastmath)
+    return cuda.ptx(cuda.source(lower(subject.program, vectors=False)), fastmath=options.fastmath)
 
 
-_COMMON: dict[str, Callable[[Subject, bool], str]] = {
+_COMMON: dict[str, Callable[[Subject, Options], str]] = {
     "user source": _user_source,
-    "trace": lambda subject, fastmath: str(subject.primal),
-    "derivative": lambda subject, fastmath: str(subject.program),
-    "source": lambda subject, fastmath: source(subject),
+    "trace": lambda subject, options: str(subject.primal),
+    "derivative": lambda subject, options: str(subject.program),
+    "source": lambda subject, options: source(subject),
 }
-STAGES: dict[str, Callable[[Subject, bool], str]] = {
+STAGES: dict[str, Callable[[Subject, Options], str]] = {
     **_COMMON,
-    "lowered": lambda subject, fastmath: emit(executable(subject.program)).text,
+    "lowered": lambda subject, options: emit(_lowered(subject, options)).text,
     "llvm": _native("llvm"),
     "optimized llvm": _native("optimised"),
     "assembly": _native("assembly"),
 }
 """The name of each stage and what writes it."""
-CUDA_STAGES: dict[str, Callable[[Subject, bool], str]] = {**_COMMON, "kernels": _kernels, "ptx": _ptx}
+CUDA_STAGES: dict[str, Callable[[Subject, Options], str]] = {**_COMMON, "kernels": _kernels, "ptx": _ptx}
 """The same for a GPU."""

@@ -22,6 +22,7 @@ from adcompile.lower.merge import merge_loops
 from adcompile.lower.rows import fill_rows
 from adcompile.lower.split import split_loops
 from adcompile.lower.stack import stack_products
+from adcompile.lower.threads import share_loops
 from adcompile.lower.tiles import tile
 from adcompile.primitives import Emitter
 from adcompile.transform.simplify import drop_dead, simplify
@@ -34,7 +35,7 @@ RULES = {
 """Primitive → ``(context, eqn, *args) → result`` over scalars (`Handle`) and arrays (`Delayed`)."""
 
 
-def lower(trace: Trace, *, vectors: bool = True) -> Trace:
+def lower(trace: Trace, *, vectors: bool = True, threads: bool = False) -> Trace:
     """Turn array equations into fused loops over buffers.
 
     Parameters
@@ -43,6 +44,7 @@ def lower(trace: Trace, *, vectors: bool = True) -> Trace:
     vectors : shape the loops for a CPU's caches and vector registers: a batch is worked through in tiles, loops that
         vectorise are not merged with others, and are split where a condition on the index changes. A GPU, with a
         thread per iteration, wants none of it.
+    threads : mark the loops whose iterations threads of a CPU may share (`adcompile.lower.threads`).
 
     Returns
     -------
@@ -55,7 +57,7 @@ def lower(trace: Trace, *, vectors: bool = True) -> Trace:
     MissingRule
         Where a primitive has no lowering.
     """
-    trace = tile(trace) if vectors else trace
+    trace = tile(trace, threads) if vectors else trace
     trace = replace(trace, block=fill_rows(overwrite_late(trace.block)))
     context = Context(Emitter(Builder()))
     params = {}
@@ -66,7 +68,8 @@ def lower(trace: Trace, *, vectors: bool = True) -> Trace:
     atoms = tuple(context.buffer(r).atom for r in results)
     block = drop_dead(Block(trace.params, tuple(context.op.builder.eqns), atoms))
     merged = simplify(replace(trace, block=merge_loops(block, vectors)))
-    return insert_copies(_for_vectors(merged) if vectors else merged)
+    finished = insert_copies(_for_vectors(merged) if vectors else merged)
+    return replace(finished, block=share_loops(finished.block)) if threads else finished
 
 
 def _for_vectors(trace: Trace) -> Trace:
@@ -76,13 +79,13 @@ def _for_vectors(trace: Trace) -> Trace:
     return trace
 
 
-def executable(trace: Trace) -> Trace:
+def executable(trace: Trace, *, threads: bool = False) -> Trace:
     """Lower a trace and lay its buffers out: what the backends compile.
 
     Equations of the result are to be run in their order, in place: a part of a buffer is written before the whole is
-    read (`adcompile.lower.stack`). What `lower` returns is pure, and can be interpreted.
+    read (`adcompile.lower.stack`). What `lower` returns is pure, and can be interpreted. ``threads`` as for `lower`.
     """
-    lowered = lower(trace)
+    lowered = lower(trace, threads=threads)
     return replace(lowered, block=stack_products(lowered.block))
 
 

@@ -15,13 +15,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from adcompile.analysis.independence import Independence, homes, independence
 from adcompile.ir import Array, Atom, Block, Const, Eqn, Scalar, Trace, Value, free_values
 from adcompile.ir.core import eqn_inputs, substitute, walk
 from adcompile.ir.types import FLOATS, INDEX
-from adcompile.lower.reductions import highest, lowest
+from adcompile.lower.reductions import identity
 from adcompile.primitives import PRIMITIVES
 
 COLUMN = "column"
@@ -38,10 +37,6 @@ _HOISTED = frozenset({
 """What the host may compute although no iteration asked for it: it never fails."""
 _ADDABLE = ("int32", "int64", "uint32", "uint64", "float32", "float64")
 """Dtypes that the hardware adds as one step."""
-_IDENTITIES: dict[str, Any] = {
-    "add": lambda dtype: 0, "mul": lambda dtype: 1, "maximum": lowest, "minimum": highest,
-    "logical_and": lambda dtype: True, "logical_or": lambda dtype: False,
-}  # fmt: skip
 
 
 def kernels(trace: Trace) -> Trace:
@@ -356,17 +351,12 @@ def _from_identities(loop: Eqn, known: Independence) -> tuple[Eqn, list[Eqn]]:
     args, outs, after = list(loop.args), list(loop.outs), []
     for k, operation in known.sums:
         out, start = loop.outs[k], loop.args[3 + k]
-        type = Scalar(out.type.dtype, getattr(out.type, "weak", False))
-        identity = Const(_typed(_IDENTITIES[operation](type.dtype), type.dtype), type)
-        if isinstance(start, Const) and start.value == identity.value:
+        nothing = identity(operation, out.type)
+        if isinstance(start, Const) and start.value == nothing.value:
             continue
-        args[3 + k], outs[k] = identity, Value(type)
+        args[3 + k], outs[k] = nothing, Value(nothing.type)
         after.append(Eqn(operation, (start, outs[k]), (out,), {}, loop.loc))
     return replace(loop, args=tuple(args), outs=tuple(outs)), after
-
-
-def _typed(value: Any, dtype: str) -> Any:
-    return float(value) if dtype.startswith("float") else bool(value) if dtype == "bool" else int(value)
 
 
 __all__ = ["is_thread_code", "kernels"]

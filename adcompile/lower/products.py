@@ -114,7 +114,7 @@ def fuse_sums(block: Block) -> Block:
     """
     delayed = {e.outs[0] for e in block.eqns if e.op in PRIMITIVES and PRIMITIVES[e.op].elementwise}
     uses = Counter(v for e in block.eqns for v in eqn_inputs(e)) + Counter(set(block.results))
-    products = {e.outs[0]: e for e in block.eqns if _is_product(e) and uses[e.outs[0]] == 1}
+    products = {e.outs[0]: e for e in block.eqns if is_product(e) and uses[e.outs[0]] == 1}
     fused: dict[Value, Eqn] = {}
     for eqn in block.eqns:
         for c, product in (eqn.args, eqn.args[::-1]) if eqn.op == "add" else ():
@@ -123,11 +123,11 @@ def fuse_sums(block: Block) -> Block:
                 fused[eqn.outs[0]] = replace(eqn, op="gemm", args=(c, *products.pop(product).args), attrs=attrs)
                 fused[product] = eqn
                 break
-    kept = (e for e in block.eqns if not (_is_product(e) and e.outs[0] in fused))
+    kept = (e for e in block.eqns if not (is_product(e) and e.outs[0] in fused))
     return replace(block, eqns=tuple(fused.get(e.outs[0], e) if e.outs else e for e in kept))
 
 
-def _is_product(eqn: Eqn) -> bool:
+def is_product(eqn: Eqn) -> bool:
     """A product of two matrices that is not an outer product."""
     return eqn.op == "matmul" and all(a.type.rank == 2 for a in eqn.args) and eqn.args[0].type.dims[1] != 1
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from adcompile.ir import Eqn, Scalar
+from adcompile.ir import Const, Eqn, Scalar, Type
 from adcompile.ir.types import INDEX
 from adcompile.lower.context import Context, Delayed, Lowered
 from adcompile.lower.elementwise import apply, convert
@@ -38,6 +38,19 @@ def lowest(dtype: str) -> Any:
 def highest(dtype: str) -> Any:
     """What every value of a dtype is at most."""
     return np.inf if dtype.startswith("float") else True if dtype == "bool" else int(np.iinfo(dtype).max)
+
+
+_IDENTITIES: dict[str, Any] = {
+    "add": lambda dtype: 0, "mul": lambda dtype: 1, "maximum": lowest, "minimum": highest,
+    "logical_and": lambda dtype: True, "logical_or": lambda dtype: False,
+}  # fmt: skip
+
+
+def identity(operation: str, type: Type) -> Const:
+    """What an associative operation leaves every number of a type as it is with."""
+    value, dtype = _IDENTITIES[operation](type.dtype), type.dtype
+    typed = float(value) if dtype.startswith("float") else bool(value) if dtype == "bool" else int(value)
+    return Const(typed, Scalar(dtype, getattr(type, "weak", False)))
 
 
 _REDUCTIONS = {

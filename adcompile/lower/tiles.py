@@ -20,6 +20,7 @@ from adcompile.ir.builder import Builder
 from adcompile.ir.core import eqn_inputs, substitute
 from adcompile.ir.types import INDEX
 from adcompile.lower.batch import AFTER, BEFORE, ROWS, SUM, Batch, batches
+from adcompile.lower.products import is_product
 from adcompile.primitives import Emitter, Handle
 from adcompile.primitives.specs import FULL, PART
 
@@ -30,16 +31,19 @@ CACHE = 600_000
 REUSE = 8
 """How many times more numbers a tile has than the matrices that it is multiplied with, which pass through the cache."""
 LEAST_ROWS = 32
+GROUP = 8
+"""Tiles that threads share come in multiples of this, so that 2, 4 or 8 threads have equally many."""
 _SIZED = frozenset({"full", "broadcast_to", "reshape"})
 """Primitives whose sizes are arguments, after the first one."""
 
 
-def tile(trace: Trace) -> Trace:
+def tile(trace: Trace, threads: bool = False) -> Trace:
     """Run every batch of a trace in tiles.
 
     Parameters
     ----------
     trace : a trace of the array dialect.
+    threads : threads will share the tiles: sums over the batch are added in place, and tiles come in groups of `GROUP`.
 
     Returns
     -------
@@ -51,7 +55,7 @@ def tile(trace: Trace) -> Trace:
         chosen = next((b for b in batches(block) if _pays(b, block)), None)
         if chosen is None:
             return replace(trace, block=block)
-        block = _Tiling(block, chosen).block()
+        block = _Tiling(block, chosen, threads).block()
 
 
 def _pays(batch: Batch, block: Block) -> bool:
@@ -73,8 +77,8 @@ def _leaving(batch: Batch, block: Block) -> list[Value]:
 class _Tiling:
     """One block with the loop over tiles of one batch."""
 
-    def __init__(self, block: Block, batch: Batch):
-        self.source, self.batch = block, batch
+    def __init__(self, block: Block, batch: Batch, threads: bool):
+        self.source, self.batch, self.threads = block, batch, threads
         self.op = Emitter(Builder())
         self.made: dict[Atom, Eqn] = {o: e for e in block.eqns for o in e.outs}
         self.kind: dict[Atom, str] = {o: k for e, k in zip(block.eqns, batch.kinds, strict=True) for o in e.outs}
@@ -172,6 +176,8 @@ class _Tiling:
         wanted = op.maximum(CACHE // item // width, REUSE * weights // width)
         wanted = op.maximum(wanted, LEAST_ROWS)
         count = op.maximum((rows + wanted - 1) // wanted, 1)
+        if self.threads:
+            count = (count + GROUP - 1) // GROUP * GROUP
         return op.maximum((rows + count - 1) // count, 1)
 
     def is_known(self, value: Atom, axis: int) -> bool:
@@ -228,8 +234,18 @@ class _Tiling:
             args, attrs = (param, value, *(h.atom for h in part)), {"spec": self.spec(value)}
             return inner.builder.emit("store", args, [value.type], attrs)[0]
         for op, term in self.terms(value, "add"):
-            (param,) = inner.builder.emit(op, (param, term), [value.type])
+            param = self.added(inner, op, param, term)
         return param
+
+    def added(self, inner: Emitter, op: str, total: Value, term: Atom) -> Value:
+        """A sum with one more term; of threads each has its own array, which stays where it is."""
+        type = total.type
+        fused = op == "add" and is_product(self.made[term]) and term.type == type
+        if not self.threads or not isinstance(type, Array) or fused:
+            return inner.builder.emit(op, (total, term), [type])[0]
+        if op == "sub":
+            (term,) = inner.builder.emit("neg", (term,), [term.type])
+        return inner.builder.emit("accumulate", (total, term), [type], {"spec": (FULL,) * type.rank})[0]
 
     def terms(self, value: Atom, op: str) -> list[tuple[str, Atom]]:
         """The sums over the batch that ``value`` adds up, each with the operation that takes it in."""

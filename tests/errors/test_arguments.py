@@ -288,7 +288,7 @@ def test_lambda_in_a_lambda():
 def test_unknown_option(make):
     with pytest.raises(errors.InvalidArgument, match="unknown option 'wrong'") as info:
         make(total, wrong=1)
-    assert info.value.remedy == "Options: backend, fastmath, cache."
+    assert info.value.remedy == "Options: backend, parallel, fastmath, cache."
 
 
 def divides_by(x, n):

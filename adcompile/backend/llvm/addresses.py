@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from adcompile.backend.llvm import blas, engine
+from adcompile import threads
+from adcompile.backend.llvm import blas, engine, team
 
 _ARRAY_API = {"PyArray_NewFromDescr": 94, "PyArray_EquivTypes": 182}
 _DEFAULT_HANDLER = 306
@@ -47,6 +48,11 @@ def find(name: str, fail: Callable[..., None], cache: bool) -> int:
         return id(np.dtype(name[7:]).type)
     if name.startswith("dtype "):
         return id(np.dtype(name[6:]))
+    if name == "threads":
+        threads.get_num_threads()  # the cell holds a number from now on
+        return ctypes.addressof(threads.COUNT)
+    if name.startswith("team_"):
+        return team.addresses(cache)[name]
     if name.startswith("adcompile_"):
         return engine.runtime_addresses(cache)[name]
     return _function(name)

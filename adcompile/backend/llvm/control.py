@@ -122,7 +122,7 @@ def _body(kernel: Kernel, eqn: Eqn, phis: _Carried) -> list[Operand]:
     return results
 
 
-def _loop(kernel: Kernel, eqn: Eqn) -> list[Operand]:
+def loop(kernel: Kernel, eqn: Eqn) -> list[Operand]:
     """A counted loop: guard, body, test at the end of the body."""
     code, body = kernel.code, eqn.regions[0]
     index, (first, stop, stride, test) = _counter(kernel, eqn)
@@ -243,4 +243,4 @@ def _while(kernel: Kernel, eqn: Eqn) -> list[Operand]:
     ]
 
 
-HANDLERS = {"if": _branch, "loop": _loop, "while": _while}
+HANDLERS = {"if": _branch, "while": _while}

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from adcompile.backend.llvm import arrays, control, gram, scalars, vecmath
+from adcompile.backend.llvm import arrays, control, gram, regions, scalars, vecmath
 from adcompile.backend.llvm.code import LLVM, Code, Module, literal
 from adcompile.backend.llvm.failures import Failure
 from adcompile.backend.llvm.memory import Buffer, Memory, Operand
@@ -28,18 +28,28 @@ from adcompile.ir.types import FLOATS, NOT_ONE
 
 
 class Kernel:
-    """One kernel under construction."""
+    """One kernel under construction; ``written`` are the array parameters that it updates in place.
 
-    def __init__(self, trace: Trace, module: Module):
-        self.trace, self.module = trace, module
+    A program has one, and one for each loop that threads share; they number their failures together.
+    """
+
+    def __init__(
+        self,
+        trace: Trace,
+        module: Module,
+        name: str = "kernel",
+        failures: list[Failure] | None = None,
+        written: frozenset[Value] = frozenset(),
+    ):
+        self.trace, self.module, self.name, self.written = trace, module, name, written
         self.code = Code(module)
         self.roots = Roots(trace)
         self.uses = Counter(uses(trace.block))
         self.env: dict[Value, Operand] = {}
         self.made: dict[Value, Eqn] = {}
         self.depths: dict[str, int] = {}
-        self.failures: list[Failure] = []
-        self.failing: list[tuple[str, int, str, str]] = []
+        self.failures: list[Failure] = [] if failures is None else failures
+        self.failing: list[tuple[str, str, str, str]] = []
         self.sums: set[int] = set()
         self.depth = 0
         self.memory = Memory(self.code, self.roots, trace)
@@ -53,7 +63,9 @@ class Kernel:
         body = self.memory.prologue() + self.code.lines
         self.memory.describe_scopes()
         arguments = ", ".join([*signature, "ptr noalias %slots"])
-        return f"define internal i64 @kernel({arguments}) noinline nounwind {{\nentry:\n" + "\n".join(body) + "\n}"
+        apart = "noinline " if self.name == "kernel" else ""  # a short loop had better not stand apart
+        head = f"define internal i64 @{self.name}({arguments}) {apart}nounwind {{\nentry:\n"
+        return head + "\n".join(body) + "\n}"
 
     def _parameter(self, index: int, param: Value) -> list[str]:
         if isinstance(param.type, Scalar):
@@ -65,7 +77,8 @@ class Kernel:
         for size, known in zip(sizes[1:], param.type.dims[1:], strict=True):
             if known == NOT_ONE:
                 self.memory.strides[size] = self.code.call("i64", "llvm.umax.i64", ("i64", size), ("i64", "2"))
-        return [f"ptr noalias readonly %p{index}", *(f"i64 %p{index}.{k}" for k in range(param.type.rank))]
+        access = "noalias" if param in self.written else "noalias readonly"
+        return [f"ptr {access} %p{index}", *(f"i64 %p{index}.{k}" for k in range(param.type.rank))]
 
     def _return(self, results: list[Operand]) -> None:
         position, kept = 0, []
@@ -96,8 +109,12 @@ class Kernel:
     def fail_if(self, bad: str, failure: Failure, a: str = "0", b: str = "0") -> None:
         """Leave the kernel with a failure where ``bad`` holds."""
         self.failures.append(failure)
+        self.leave_if(bad, str(len(self.failures)), a, b)
+
+    def leave_if(self, bad: str, number: str, a: str, b: str) -> None:
+        """Leave the kernel with the failure of a number where ``bad`` holds."""
         going_on = self.code.label("checked")
-        self.failing.append((self.code.here, len(self.failures), a, b))
+        self.failing.append((self.code.here, number, a, b))
         unlikely = self.module.shared('!{!"branch_weights", i32 1, i32 100000}')
         self.code.do(f"br i1 {bad}, label %failed, label %{going_on}, !prof {unlikely}")
         self.code.start(going_on)
@@ -182,7 +199,12 @@ def _where(kernel: Kernel, eqn: Eqn) -> list[Operand]:
     return [kernel.code.let(f"select i1 {test}, {one}, {two}")]
 
 
-_HANDLERS = {"cast": _cast, "where": _where, **control.HANDLERS, **arrays.HANDLERS, **gram.HANDLERS}
+def _loop(kernel: Kernel, eqn: Eqn) -> list[Operand]:
+    """A loop, on this thread or shared among several."""
+    return regions.share(kernel, eqn, Kernel) if "threads" in eqn.attrs else control.loop(kernel, eqn)
+
+
+_HANDLERS = {"cast": _cast, "where": _where, **control.HANDLERS, **arrays.HANDLERS, **gram.HANDLERS, "loop": _loop}
 
 
 def slots_of(code: Code, result: Atom, operand: Operand) -> list[tuple[str, str]]:
