@@ -15,6 +15,7 @@ from adcompile.backend.llvm import entry
 from adcompile.backend.llvm.code import Module
 from adcompile.backend.llvm.emit import Kernel
 from adcompile.backend.llvm.failures import Failure
+from adcompile.backend.llvm.repeats import repeated
 from adcompile.ir import Trace
 from adcompile.ir.core import walk
 
@@ -101,7 +102,7 @@ def emit(trace: Trace, *, fastmath: bool = False, stage: str = "llvm") -> str:
 def _emit(trace: Trace, fastmath: bool, bare: bool) -> tuple[str, list[str], list[Failure]]:
     """The LLVM IR of a trace, the names of its table, and its failures by number."""
     module = Module(fastmath)
-    kernel = Kernel(trace, module)
+    kernel = Kernel(trace, module, repeated(trace.block))
     functions = [kernel.emit(), entry.emit(trace, module, entry.slot_count(trace), bare)]
     for name, text in zip(("kernel", _ENTRY), functions, strict=True):
         module.functions[name] = text

@@ -115,7 +115,7 @@ def _body(kernel: Kernel, eqn: Eqn, phis: _Carried, mark: str | None) -> list[Op
     return results
 
 
-def _loop(kernel: Kernel, eqn: Eqn) -> list[Operand]:
+def loop(kernel: Kernel, eqn: Eqn) -> list[Operand]:
     """A counted loop: guard, body, test at the end of the body."""
     code, body = kernel.code, eqn.regions[0]
     index, (first, stop, stride, test) = _counter(kernel, eqn)
@@ -158,7 +158,7 @@ def _hints(kernel: Kernel, body: Block, summed: bool) -> str:
     if not summed and not any(eqn.op in ("loop", "while") for eqn in walk(body)):
         hints.append(shared('!{!"llvm.loop.interleave.count", i32 1}'))
     listed = ", ".join(["{self}", *hints])
-    return f", !llvm.loop {kernel.module.node('distinct !{' + listed + '}')}"
+    return f", !llvm.loop {shared('distinct !{' + listed + '}')}"
 
 
 def _stays(kernel: Kernel, eqn: Eqn, k: int) -> bool:
@@ -232,4 +232,4 @@ def _while(kernel: Kernel, eqn: Eqn) -> list[Operand]:
     ]
 
 
-HANDLERS = {"if": _branch, "loop": _loop, "while": _while}
+HANDLERS = {"if": _branch, "while": _while}

@@ -11,12 +11,12 @@ does not wrap. An addition that only feeds a loop-carried sum carries ``reassoc`
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import Any
 
 import numpy as np
 
-from adcompile.backend.llvm import arrays, blas, control, scalars, vecmath
+from adcompile.backend.llvm import arrays, blas, control, repeats, scalars, vecmath
 from adcompile.backend.llvm.code import LLVM, Code, Module, literal
 from adcompile.backend.llvm.failures import Failure
 from adcompile.backend.llvm.memory import Buffer, Memory, Operand
@@ -27,10 +27,10 @@ from adcompile.ir.types import FLOATS
 
 
 class Kernel:
-    """One kernel under construction."""
+    """One kernel under construction, or the function of a loop that is repeated (`within`)."""
 
-    def __init__(self, trace: Trace, module: Module):
-        self.trace, self.module = trace, module
+    def __init__(self, trace: Trace, module: Module, repeated: Set[Eqn] = frozenset()):
+        self.trace, self.module, self.repeated = trace, module, repeated
         self.code = Code(module)
         self.roots = Roots(trace)
         self.uses = Counter(_uses(trace.block))
@@ -46,12 +46,19 @@ class Kernel:
 
     def emit(self) -> str:
         """The text of the kernel's definition."""
+        self.roots.check_results(self.trace)
         signature = [part for i, p in enumerate(self.trace.params) for part in self._parameter(i, p)]
         self._return(self.block(self.trace.block))
         body = self.memory.prologue() + self.code.lines
         self.memory.describe_scopes()
         arguments = ", ".join([*signature, "ptr noalias %slots"])
         return f"define internal i64 @kernel({arguments}) noinline nounwind {{\nentry:\n" + "\n".join(body) + "\n}"
+
+    def within(self, trace: Trace) -> Kernel:
+        """The kernel of a loop in a function of its own; its parameters tell LLVM which buffers are disjoint."""
+        kernel = Kernel(trace, self.module)
+        kernel.memory.scoped = False
+        return kernel
 
     def _parameter(self, index: int, param: Value) -> list[str]:
         if isinstance(param.type, Scalar):
@@ -165,6 +172,12 @@ class Kernel:
         return None
 
 
+def _loop(kernel: Kernel, eqn: Eqn) -> list[Operand]:
+    """A call where the loop is one of many that are equal and a function can hold it, else the loop itself."""
+    called = repeats.call(kernel, eqn) if eqn in kernel.repeated else None
+    return control.loop(kernel, eqn) if called is None else called
+
+
 def _cast(kernel: Kernel, eqn: Eqn) -> list[Operand]:
     return [kernel.scalar(eqn.args[0], eqn.outs[0].type.dtype)]
 
@@ -177,7 +190,7 @@ def _where(kernel: Kernel, eqn: Eqn) -> list[Operand]:
     return [kernel.code.let(f"select i1 {test}, {one}, {two}")]
 
 
-_HANDLERS = {"cast": _cast, "where": _where, **control.HANDLERS, **arrays.HANDLERS, **blas.HANDLERS}
+_HANDLERS = {"cast": _cast, "where": _where, "loop": _loop, **control.HANDLERS, **arrays.HANDLERS, **blas.HANDLERS}
 
 
 def slots_of(code: Code, result: Atom, operand: Operand) -> list[tuple[str, str]]:

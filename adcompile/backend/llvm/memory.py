@@ -50,6 +50,7 @@ class Memory:
         self.entry: list[str] = []
         self.scopes: dict[Value, tuple[str, str]] = {}
         self.domain = ""
+        self.scoped = True
 
     def prologue(self) -> list[str]:
         """The first lines of the kernel: its stack slots and its frame."""
@@ -116,6 +117,8 @@ class Memory:
 
     def access(self, root: Value) -> str:
         """The metadata of a load or store: its scope, and the scopes it cannot meet (filled in at the end)."""
+        if not self.scoped:
+            return ""
         scope, others = self._scope(root)
         return f", !alias.scope {scope}, !noalias {others}"
 
