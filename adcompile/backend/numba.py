@@ -67,11 +67,29 @@ def _worded(error: Exception, written: Source) -> Exception:
     return located(type(error)(words.format(*facts)), written, line)
 
 
+def expit(x: Any) -> Any:
+    """The logistic function; see `_expit_of`."""
+    raise NotImplementedError("only in njit code")
+
+
+@numba.extending.overload(expit)
+def _expit_of(x: Any) -> Callable[[Any], Any]:
+    """The logistic function for a dtype, without overflow on either side."""
+    one = np.float32(1.0) if x == numba.types.float32 else np.float64(1.0)
+
+    def logistic(x):
+        small = math.exp(-abs(x))
+        return (small if x < 0 else one) / (one + small)
+
+    return logistic
+
+
 class _Special:
     """The special functions that Numba knows, under SciPy's names."""
 
     erf = staticmethod(math.erf)
     erfc = staticmethod(math.erfc)
+    expit = staticmethod(expit)
 
 
 def compile(trace: Trace, *, fastmath: bool = False) -> Callable[..., tuple[Any, ...]]:

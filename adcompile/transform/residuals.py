@@ -20,7 +20,9 @@ from adcompile.primitives.indexing import trip_count
 from adcompile.primitives.shapes import hoisted, sizes_by_branch
 from adcompile.transform.tapes import Rows, Stacks
 
-_DEAR = {"exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "pow", "erf", "erfc", "sqrt", "cbrt", "div"}
+_DEAR = {
+    "exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "pow", "erf", "erfc", "expit", "sqrt", "cbrt", "div",
+}  # fmt: skip
 """Elementwise primitives dearer than reading a recorded value."""
 
 

@@ -99,8 +99,8 @@ def call(kernel: Kernel, loop: Eqn) -> list[Operand] | None:
     name = kernel.module.define("loop", "\n".join(lines))
     given = f"@{name}({', '.join(f'{t} {o}' for t, o in parameters.names)})"
     found = _called(kernel, f"call {returned} {given}", [t for t, _ in scalars])
-    initial = loop.args[3:]
-    return [next(found) if isinstance(o.type, Scalar) else kernel.read(i) for o, i in zip(loop.outs, initial, strict=True)]
+    pairs = zip(loop.outs, loop.args[3:], strict=True)
+    return [next(found) if isinstance(out.type, Scalar) else kernel.read(start) for out, start in pairs]
 
 
 def _written(kernel: Kernel, loop: Eqn, inputs: list[Value]) -> set[str] | None:
