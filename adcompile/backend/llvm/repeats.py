@@ -86,7 +86,7 @@ def call(kernel: Kernel, loop: Eqn) -> list[Operand] | None:
     if written is None:
         return None
     parameters = _Parameters()
-    inner = kernel.within(Trace("loop", Block(tuple(inputs), (loop,), loop.outs)))
+    inner = kernel.within(Trace("loop", Block(inputs, (loop,), loop.outs)))
     inner.env.update({v: parameters.take(v, kernel.env[v]) for v in inputs})
     results = inner.block(inner.trace.block)
     if inner.failures:
@@ -103,7 +103,7 @@ def call(kernel: Kernel, loop: Eqn) -> list[Operand] | None:
     return [next(found) if isinstance(out.type, Scalar) else kernel.read(start) for out, start in pairs]
 
 
-def _written(kernel: Kernel, loop: Eqn, inputs: list[Value]) -> set[str] | None:
+def _written(kernel: Kernel, loop: Eqn, inputs: tuple[Value, ...]) -> set[str] | None:
     """The buffers that a loop writes; None unless it is certain that they are no other's, and it keeps to them."""
     roots = {kernel.env[v].pointer: kernel.roots.root(v) for v in inputs if isinstance(v.type, Array)}
     arrays = [o for e in walk(Block((), (loop,), ())) for o in e.outs if isinstance(o.type, Array)]
