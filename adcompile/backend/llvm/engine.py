@@ -44,11 +44,10 @@ def host() -> tuple[str, str]:
 
 
 @functools.cache
-def _machine(careful: bool = True) -> Any:
-    """The host as a target; ``careful`` code takes five times as long to generate."""
+def _machine() -> Any:
     binding = _binding()
     target = binding.Target.from_default_triple()
-    return target.create_target_machine(*host(), opt=3 if careful else 0, reloc="pic", codemodel="small")
+    return target.create_target_machine(*host(), opt=3, reloc="pic", codemodel="small")
 
 
 @functools.cache
@@ -87,6 +86,11 @@ def optimise(module: Any, level: int = LOOPS) -> Any:
     return module
 
 
+def generate(module: Any) -> bytes:
+    """The object code of a module."""
+    return _machine().emit_object(module)
+
+
 def assembly(module: Any) -> str:
     """The machine code of a module, as text."""
     return _machine().emit_assembly(module)
@@ -98,7 +102,7 @@ def object_code(text: str, level: int, cache: bool) -> bytes:
     found = _read(path) if path else None
     if found is not None:
         return found
-    code = _machine().emit_object(optimise(parse(text), level))
+    code = generate(optimise(parse(text), level))
     if path:
         _write(path, code)
     return code
