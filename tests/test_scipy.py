@@ -5,6 +5,7 @@ import pytest
 
 import adcompile
 
+special = pytest.importorskip("scipy.special")
 optimize = pytest.importorskip("scipy.optimize")
 
 
@@ -58,3 +59,20 @@ def test_least_squares_with_a_jacobian():
 def test_root_with_a_jacobian(method, transform):
     found = optimize.root(adcompile.jit(equations), np.ones(2), jac=transform(equations), method=method)
     np.testing.assert_allclose(equations(found.x), 0.0, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("backend", ["llvm", "numba", "python"])
+def test_special_functions_on_every_backend(backend, dtype):
+    x = np.array([-120.0, -2.0, -0.0, 0.5, 120.0], dtype)
+    functions = adcompile.jit(lambda x: (special.erf(x), special.erfc(x), special.expit(x)), backend=backend)
+    for found, function in zip(functions(x), (special.erf, special.erfc, special.expit), strict=True):
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, function(x), rtol=4 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("backend", ["llvm", "python"])
+def test_the_derivative_of_the_logistic_function_does_not_cancel(backend):
+    x = np.array([-700.0, -40.0, 0.0, 40.0, 700.0])
+    found = adcompile.grad(lambda x: np.sum(special.expit(x)), backend=backend)(x)
+    np.testing.assert_allclose(found, 1 / (2 + np.exp(x) + np.exp(-x)), rtol=1e-14)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numba
 import numpy as np
-from numba.extending import register_jitable
+from numba.extending import overload, register_jitable
 
 from adcompile.backend.python import located, register
 from adcompile.codegen import Source, emit
@@ -67,11 +68,25 @@ def _worded(error: Exception, written: Source) -> Exception:
     return located(type(error)(words.format(*facts)), written, line)
 
 
-class _Special:
-    """The special functions that Numba knows, under SciPy's names."""
+def expit(x: Any) -> Any:
+    """The logistic function; see `_expit_of`."""
+    raise NotImplementedError("only in njit code")
 
-    erf = staticmethod(math.erf)
-    erfc = staticmethod(math.erfc)
+
+@overload(expit)
+def _expit_of(x):
+    """The logistic function for a dtype, without overflow on either side."""
+    one = np.float32(1.0) if x == numba.types.float32 else np.float64(1.0)
+
+    def logistic(x):
+        small = math.exp(-abs(x))
+        return (small if x < 0 else one) / (one + small)
+
+    return logistic
+
+
+SPECIAL = ModuleType("special", "The special functions that Numba knows, under SciPy's names.")
+SPECIAL.__dict__.update(erf=math.erf, erfc=math.erfc, expit=expit)
 
 
 def compile(trace: Trace, *, fastmath: bool = False) -> Callable[..., tuple[Any, ...]]:
@@ -105,7 +120,7 @@ def bare(trace: Trace, *, fastmath: bool = False) -> Callable[..., Any]:
 def dispatcher(trace: Trace, *, fastmath: bool = False) -> tuple[Callable[..., Any], Source]:
     """The jitted function of a loop-dialect trace, callable from other njit functions, and its source."""
     written = emit(trace)
-    space = {"np": np, "math": math, "special": _Special, **CHECKS}
+    space = {"np": np, "math": math, "special": SPECIAL, **CHECKS}
     exec(register(written, _with_lines), space)
     options = {"error_model": "numpy", "nogil": True, "fastmath": True if fastmath else {"contract"}}
     return numba.njit(**options)(space[written.name]), written

@@ -28,7 +28,7 @@ _MATH = {
 """Primitive → function of ``math``, which keeps float32 on the device."""
 _HELPERS = (
     "floor", "ceil", "trunc", "rint", "sign", "maximum", "minimum", "floordiv", "mod", "logaddexp", "square",
-    "reciprocal", "cbrt",
+    "reciprocal", "cbrt", "expit",
 )  # fmt: skip
 """Primitives that are device functions of `adcompile.backend.cuda.device`, by dtype."""
 FUNCTIONS = ("fail", "sign_int64", *(f"{name}_{dtype}" for name in _HELPERS for dtype in FLOATS))

@@ -219,7 +219,7 @@ class Context:
     def protect(self, buffers: set[Value]) -> None:
         """Force what is read later and reads buffers that are about to be overwritten."""
         for value, x in list(self.env.items()):
-            if self.is_live(value) and isinstance(x, Delayed) and x.buffer is None and x.sources & buffers:
+            if isinstance(x, Delayed) and x.buffer is None and x.sources & buffers and self.is_live(value):
                 self.env[value] = self.force(x)
 
 

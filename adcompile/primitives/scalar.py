@@ -330,6 +330,14 @@ scalar(
 scalar("sinh", lambda op, x: op.sinh(x), (lambda op, ans, x: op.cosh(x),), (REAL,), callables=(np.sinh,))
 scalar("cosh", lambda op, x: op.cosh(x), (lambda op, ans, x: op.sinh(x),), (REAL,), callables=(np.cosh,))
 scalar("tanh", lambda op, x: op.tanh(x), (lambda op, ans, x: 1.0 - ans * ans,), (REAL,), callables=(np.tanh,))
+scalar(
+    "expit",
+    lambda op, x: 1.0 / (1.0 + op.exp(-x)),
+    (lambda op, ans, x: ans * op.expit(-x),),  # 1 - ans would cancel for large x
+    (REAL,),
+    ufunc=np.exp,
+    python="special.expit({0})",
+)
 
 # error function
 

@@ -9,15 +9,7 @@ from adcompile.primitives.registry import lazy_expansion
 
 lazy_expansion("scipy.special:erf")(lambda op, x: op.erf(*as_ufunc(op, np.exp, x)))
 lazy_expansion("scipy.special:erfc")(lambda op, x: op.erfc(*as_ufunc(op, np.exp, x)))
-
-
-@lazy_expansion("scipy.special:expit")
-def expit(op, x):
-    """The logistic function, without overflow or cancellation on either side; nor has its derivative any."""
-    (x,) = as_ufunc(op, np.exp, x)
-    below = op.lt(x, op.like(x, 0))
-    small = op.exp(op.where(below, x, -x))
-    return op.where(below, small, op.like(x, 1)) / (1.0 + small)
+lazy_expansion("scipy.special:expit")(lambda op, x: op.expit(*as_ufunc(op, np.exp, x)))
 
 
 @lazy_expansion("scipy.special:log_expit")

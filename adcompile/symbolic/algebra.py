@@ -83,7 +83,7 @@ _FUNCTIONS = {
     "arcsin": sympy.asin, "arccos": sympy.acos, "arctan": sympy.atan, "arctan2": sympy.atan2,
     "sinh": sympy.sinh, "cosh": sympy.cosh, "tanh": sympy.tanh,
     "arcsinh": sympy.asinh, "arccosh": sympy.acosh, "arctanh": sympy.atanh,
-    "erf": sympy.erf, "erfc": sympy.erfc,
+    "erf": sympy.erf, "erfc": sympy.erfc, "expit": lambda x: 1 / (1 + sympy.exp(-x)),
     "cbrt": lambda x: sympy.sign(x) * sympy.Abs(x) ** sympy.Rational(1, 3),
     "floor": sympy.floor, "ceil": sympy.ceiling, "trunc": _truncated, "rint": _rounded,
     "maximum": lambda x, y: where(x > y, x, y), "minimum": lambda x, y: where(x < y, x, y),

@@ -21,7 +21,9 @@ from adcompile.primitives.shapes import hoisted, sizes_by_branch
 from adcompile.transform.continued import read_from
 from adcompile.transform.tapes import Rows, Stacks
 
-_DEAR = {"exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "pow", "erf", "erfc", "sqrt", "cbrt"}
+_DEAR = {
+    "exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "pow", "erf", "erfc", "expit", "sqrt", "cbrt",
+}  # fmt: skip
 """Elementwise primitives dearer than reading a recorded value."""
 
 

@@ -78,7 +78,7 @@ def _choices(real: Any) -> tuple[Callable[..., Any], ...]:
 
 def _functions(real: Any) -> tuple[Callable[..., Any], ...]:
     """The others."""
-    one, log_two = real(1.0), real(math.log(2.0))
+    zero, one, log_two = real(0.0), real(1.0), real(math.log(2.0))
 
     def logaddexp(x, y):
         if x == y:
@@ -95,7 +95,11 @@ def _functions(real: Any) -> tuple[Callable[..., Any], ...]:
     def cbrt(x):
         return cuda.cbrt(x)
 
-    return logaddexp, square, reciprocal, cbrt
+    def expit(x):
+        small = math.exp(-abs(x))
+        return (small if x < zero else one) / (one + small)
+
+    return logaddexp, square, reciprocal, cbrt, expit
 
 
 for _real in (np.float32, np.float64):

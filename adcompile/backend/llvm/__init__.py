@@ -15,6 +15,7 @@ from adcompile.backend.llvm import entry
 from adcompile.backend.llvm.code import Module
 from adcompile.backend.llvm.emit import Kernel
 from adcompile.backend.llvm.failures import Failure
+from adcompile.backend.llvm.repeats import repeated
 from adcompile.ir import Trace
 from adcompile.ir.core import walk
 
@@ -81,7 +82,7 @@ def compile(trace: Trace, *, fastmath: bool = False, cache: bool = True, bare: b
     from adcompile.backend.llvm import addresses, engine
 
     text, names, failures = _emit(trace, fastmath, bare)
-    library = engine.load(engine.object_code(text, _has_loops(trace), cache), (_ENTRY, _TABLE))
+    library = engine.load(engine.object_code(text, _level(trace), cache), (_ENTRY, _TABLE))
     fail = _failing(failures)
     engine.fill(library[_TABLE], [addresses.find(name, fail, cache) for name in names])
     return Compiled(_function(trace.name, library[_ENTRY], (library, fail)), trace, text)
@@ -94,22 +95,26 @@ def emit(trace: Trace, *, fastmath: bool = False, stage: str = "llvm") -> str:
     text, _, _ = _emit(trace, fastmath, bare=False)
     if stage == "llvm":
         return text
-    module = engine.optimise(engine.parse(text), _has_loops(trace))
+    module = engine.optimise(engine.parse(text), _level(trace))
     return {"optimised": str, "assembly": engine.assembly}[stage](module)
 
 
 def _emit(trace: Trace, fastmath: bool, bare: bool) -> tuple[str, list[str], list[Failure]]:
     """The LLVM IR of a trace, the names of its table, and its failures by number."""
     module = Module(fastmath)
-    kernel = Kernel(trace, module)
+    kernel = Kernel(trace, module, repeated=repeated(trace.block))
     functions = [kernel.emit(), entry.emit(trace, module, entry.slot_count(trace), bare)]
     for name, text in zip(("kernel", _ENTRY), functions, strict=True):
         module.functions[name] = text
     return module.text(), list(module.addresses), kernel.failures
 
 
-def _has_loops(trace: Trace) -> bool:
-    return any(eqn.op in ("loop", "while", "gemm") for eqn in walk(trace.block))
+def _level(trace: Trace) -> int:
+    """How much to optimise."""
+    from adcompile.backend.llvm import engine
+
+    looping = any(eqn.op in ("loop", "while", "gemm") for eqn in walk(trace.block))
+    return engine.LOOPS if looping else engine.STRAIGHT
 
 
 def _failing(failures: Sequence[Failure]) -> Callable[[int, int, int], None]:

@@ -59,6 +59,7 @@ class Module:
         self.flags = FAST if fastmath else STRICT
         self.declarations: dict[str, None] = {}
         self.functions: dict[str, str] = {}
+        self.names: dict[str, str] = {}
         self.addresses: dict[str, int] = {}
         self.metadata: list[str] = []
         self.nodes: dict[str, str] = {}
@@ -83,6 +84,13 @@ class Module:
         if text not in self.nodes:
             self.nodes[text] = self.node(text)
         return self.nodes[text]
+
+    def define(self, hint: str, text: str) -> str:
+        """The name of a function, defined once per text; ``{self}`` in the text stands for the name."""
+        if text not in self.names:
+            self.names[text] = f"{hint}.{len(self.names)}"
+            self.functions[self.names[text]] = text.replace("{self}", self.names[text])
+        return self.names[text]
 
     def text(self) -> str:
         """The whole module."""

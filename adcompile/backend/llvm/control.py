@@ -139,7 +139,7 @@ def loop(kernel: Kernel, eqn: Eqn) -> list[Operand]:
     counter = phis.phi("i64", first, lambda results: following[0])
     kernel.env[body.params[0]] = index(counter)
     kernel.depths[kernel.env[body.params[0]]] = kernel.depth
-    kernel.memory.group = kernel.module.node("distinct !{}") if eqn.attrs.get("independent") else ""
+    kernel.memory.group = kernel.module.shared("distinct !{}") if eqn.attrs.get("independent") else ""
     results = _body(kernel, eqn, phis)
     following.append(code.let(f"add nsw i64 {counter}, {stride}"))
     again = code.let(f"icmp {test} i64 {following[0]}, {stop}")
@@ -167,9 +167,9 @@ def _hints(kernel: Kernel, body: Block, summed: bool) -> str:
     if not summed and not any(eqn.op in ("loop", "while") for eqn in walk(body)):
         hints.append(shared('!{!"llvm.loop.interleave.count", i32 1}'))
     if kernel.memory.group:
-        hints.append(kernel.module.node(f'!{{!"llvm.loop.parallel_accesses", {kernel.memory.group}}}'))
+        hints.append(shared(f'!{{!"llvm.loop.parallel_accesses", {kernel.memory.group}}}'))
     listed = ", ".join(["{self}", *hints])
-    return f", !llvm.loop {kernel.module.node('distinct !{' + listed + '}')}"
+    return f", !llvm.loop {shared('distinct !{' + listed + '}')}"
 
 
 def _stays(kernel: Kernel, eqn: Eqn, k: int) -> bool:

@@ -11,12 +11,12 @@ does not wrap. An addition that only feeds a loop-carried sum carries ``reassoc`
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 import numpy as np
 
-from adcompile.backend.llvm import arrays, control, gram, regions, scalars, vecmath
+from adcompile.backend.llvm import arrays, control, gram, regions, repeats, scalars, vecmath
 from adcompile.backend.llvm.code import LLVM, Code, Module, literal
 from adcompile.backend.llvm.failures import Failure
 from adcompile.backend.llvm.memory import Buffer, Memory, Operand
@@ -28,7 +28,9 @@ from adcompile.ir.types import FLOATS, NOT_ONE
 
 
 class Kernel:
-    """One kernel under construction; ``written`` are the array parameters that it updates in place.
+    """One kernel under construction, or the function of a loop that is repeated (`within`).
+
+    ``written`` are the array parameters that it updates in place, ``repeated`` the loops that are to be functions.
 
     A program has one, and one for each loop that threads share; they number their failures together.
     """
@@ -40,8 +42,10 @@ class Kernel:
         name: str = "kernel",
         failures: list[Failure] | None = None,
         written: frozenset[Value] = frozenset(),
+        repeated: Set[Eqn] = frozenset(),
     ):
         self.trace, self.module, self.name, self.written = trace, module, name, written
+        self.repeated = repeated
         self.code = Code(module)
         self.roots = Roots(trace)
         self.uses = Counter(uses(trace.block))
@@ -58,6 +62,7 @@ class Kernel:
 
     def emit(self) -> str:
         """The text of the kernel's definition."""
+        self.roots.check_results(self.trace)
         signature = [part for i, p in enumerate(self.trace.params) for part in self._parameter(i, p)]
         self._return(self.block(self.trace.block))
         body = self.memory.prologue() + self.code.lines
@@ -66,6 +71,12 @@ class Kernel:
         apart = "noinline " if self.name == "kernel" else ""  # a short loop had better not stand apart
         head = f"define internal i64 @{self.name}({arguments}) {apart}nounwind {{\nentry:\n"
         return head + "\n".join(body) + "\n}"
+
+    def within(self, trace: Trace) -> Kernel:
+        """The kernel of a loop in a function of its own; its parameters tell LLVM which buffers are disjoint."""
+        kernel = Kernel(trace, self.module)
+        kernel.memory.scoped = False
+        return kernel
 
     def _parameter(self, index: int, param: Value) -> list[str]:
         if isinstance(param.type, Scalar):
@@ -187,6 +198,14 @@ class Kernel:
         return None
 
 
+def _loop(kernel: Kernel, eqn: Eqn) -> list[Operand]:
+    """A loop shared among threads, a call where it is one of many that are equal, or else the loop itself."""
+    if "threads" in eqn.attrs:
+        return regions.share(kernel, eqn, Kernel)
+    called = repeats.call(kernel, eqn) if eqn in kernel.repeated else None
+    return control.loop(kernel, eqn) if called is None else called
+
+
 def _cast(kernel: Kernel, eqn: Eqn) -> list[Operand]:
     return [kernel.scalar(eqn.args[0], eqn.outs[0].type.dtype)]
 
@@ -197,11 +216,6 @@ def _where(kernel: Kernel, eqn: Eqn) -> list[Operand]:
     test = scalars.truth(kernel.code, condition.type.dtype, kernel.read(condition))
     one, two = (f"{LLVM[dtype]} {kernel.scalar(c, dtype)}" for c in choices)
     return [kernel.code.let(f"select i1 {test}, {one}, {two}")]
-
-
-def _loop(kernel: Kernel, eqn: Eqn) -> list[Operand]:
-    """A loop, on this thread or shared among several."""
-    return regions.share(kernel, eqn, Kernel) if "threads" in eqn.attrs else control.loop(kernel, eqn)
 
 
 _HANDLERS = {"cast": _cast, "where": _where, **control.HANDLERS, **arrays.HANDLERS, **gram.HANDLERS, "loop": _loop}

@@ -71,19 +71,30 @@ def parse(text: str) -> Any:
     return module
 
 
-def optimise(module: Any, vectorise: bool = True) -> Any:
-    """Run LLVM's pipeline: level 2 with the loop vectoriser, or level 1 for code without loops.
+LOOPS, STRAIGHT, PLAIN = 2, 1, 0
+"""How much to optimise: LLVM's level for code with loops (and its vectoriser of loops), for other code, and none."""
+
+
+def optimise(module: Any, level: int = LOOPS) -> Any:
+    """Run LLVM's pipeline of a level.
 
     The vectoriser of straight-line code stays off: it gathers what loops wrote a moment ago, and costs more than it
     saves.
     """
+    if level == PLAIN:
+        return module
     binding = _binding()
-    options = binding.create_pipeline_tuning_options(speed_level=2 if vectorise else 1)
-    options.loop_vectorization, options.slp_vectorization = vectorise, False
-    options.loop_interleaving = options.loop_unrolling = vectorise
+    options = binding.create_pipeline_tuning_options(speed_level=level)
+    options.loop_vectorization, options.slp_vectorization = level == LOOPS, False
+    options.loop_interleaving = options.loop_unrolling = level == LOOPS
     builder = binding.create_pass_builder(_machine(), options)
     builder.getModulePassManager().run(module, builder)
     return module
+
+
+def generate(module: Any) -> bytes:
+    """The object code of a module."""
+    return _machine().emit_object(module)
 
 
 def assembly(module: Any) -> str:
@@ -91,13 +102,13 @@ def assembly(module: Any) -> str:
     return _machine().emit_assembly(module)
 
 
-def object_code(text: str, vectorise: bool, cache: bool) -> bytes:
+def object_code(text: str, level: int, cache: bool) -> bytes:
     """The object code of an LLVM text, from the disk cache where it is there."""
-    path = _cache_file(text, vectorise) if cache else None
+    path = _cache_file(text, level) if cache else None
     found = _read(path) if path else None
     if found is not None:
         return found
-    code = _machine().emit_object(optimise(parse(text), vectorise))
+    code = generate(optimise(parse(text), level))
     if path:
         _write(path, code)
     return code
@@ -129,8 +140,8 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 @functools.cache
 def runtime_addresses(cache: bool) -> Mapping[str, int]:
-    """The addresses of the memory runtime, loaded once."""
-    tracker = load(object_code(runtime.TEXT, vectorise=False, cache=cache), runtime.FUNCTIONS)
+    """The addresses of the memory runtime, loaded once; it is not optimised, which would take longer than it saves."""
+    tracker = load(object_code(runtime.TEXT, PLAIN, cache), runtime.FUNCTIONS)
     _KEPT.append(tracker)
     return {name: tracker[name] for name in runtime.FUNCTIONS}
 
@@ -152,10 +163,10 @@ def cache_folder() -> Path:
     return Path(os.environ.get("ADCOMPILE_CACHE_DIR") or Path.home() / ".cache" / "adcompile")
 
 
-def _cache_file(text: str, vectorise: bool) -> Path:
+def _cache_file(text: str, level: int) -> Path:
     import llvmlite
 
-    key = "\n".join([text, str(vectorise), llvmlite.__version__, *host()])
+    key = "\n".join([text, str(level), llvmlite.__version__, *host()])
     return cache_folder() / f"{hashlib.sha256(key.encode()).hexdigest()}.o"
 
 

@@ -57,6 +57,7 @@ class Memory:
         self.entry: list[str] = []
         self.scopes: dict[Value, tuple[str, str]] = {}
         self.domain = ""
+        self.scoped = True
 
     def prologue(self) -> list[str]:
         """The first lines of the kernel: its stack slots and its frame."""
@@ -127,8 +128,10 @@ class Memory:
 
     def access(self, root: Value) -> str:
         """The metadata of a load or store: its scope, and the scopes it cannot meet (filled in at the end)."""
-        scope, others = self._scope(root)
         group = f", !llvm.access.group {self.group}" if self.group else ""
+        if not self.scoped:
+            return group
+        scope, others = self._scope(root)
         return f", !alias.scope {scope}, !noalias {others}{group}"
 
     def announce(self, root: Value, depth: int) -> None:

@@ -33,7 +33,6 @@ class Roots:
         for param in trace.params:
             self._define(param, "input", None, 0)
         self._scan(trace.block)
-        self._check_results(trace)
 
     # -- where a value comes from ---------------------------------------------------------------------------------
 
@@ -141,7 +140,8 @@ class Roots:
         arrays = [r for r in self.home[allocation].results if isinstance(r.type, Array)]
         return any(allocation in self.buffers(self.root(r)) for r in arrays)
 
-    def _check_results(self, trace: Trace) -> None:
+    def check_results(self, trace: Trace) -> None:
+        """Refuse a trace whose results are not buffers of their own."""
         roots = [self.root(r) for r in trace.results if isinstance(r.type, Array)]
         if any(b in trace.params for r in roots for b in self.buffers(r)):
             raise InvalidTrace("a result of the loop dialect is a parameter")

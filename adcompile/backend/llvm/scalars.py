@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from adcompile.backend.llvm import vecmath
 from adcompile.backend.llvm.code import BYTES, LLVM, SUFFIX, Code, is_literal, literal
 from adcompile.errors import MissingRule
 from adcompile.source import SourceLoc
@@ -321,6 +322,7 @@ _LIBM = {
 _FLOAT: dict[str, Rule] = {
     "add": _binary("fadd"), "sub": _binary("fsub"), "mul": _binary("fmul"), "div": _binary("fdiv"),
     "floordiv": _float_floordiv, "mod": _float_mod, "sign": _float_sign, "logaddexp": _logaddexp,
+    "expit": lambda c, t, x: vecmath.call(c, "expit", t, [x]),
     "neg": lambda c, t, x: c.let(f"fneg {LLVM[t]} {x}"),
     "square": lambda c, t, x: c.let(f"fmul {c.module.flags}{LLVM[t]} {x}, {x}"),
     "reciprocal": lambda c, t, x: c.let(f"fdiv {c.module.flags}{LLVM[t]} {literal(1.0, t)}, {x}"),

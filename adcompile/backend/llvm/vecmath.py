@@ -4,7 +4,7 @@ LLVM has no vector mathematics library here and would call libm once per element
 calls libm, which compiles faster. Within 2 ulp of the exact value everywhere, signed zeros, subnormals, inf and nan
 included (tests/backend/test_vecmath.py).
 
-exp, expm1, sinh, cosh, tanh: x = n ln 2 + r with |r| <= ln 2 / 2, eʳ - 1 = r + r² q(r), q a Chebyshev interpolant.
+exp and what is made of it: x = n ln 2 + r with |r| <= ln 2 / 2, eʳ - 1 = r + r² q(r), q a Chebyshev interpolant.
 log, log1p: FreeBSD's e_log.c and s_log1p.c. erf: x + x p(x²) below 1, else 1 - exp(-p(|x|)), minimax polynomials.
 sin, cos: see `adcompile.backend.llvm.trigonometry`; pow: see `adcompile.backend.llvm.power`.
 """
@@ -71,9 +71,31 @@ def _exp(m: Real, x: str, rest: str = "") -> str:
     """Of x, or of x and a tiny ``rest``; scaled by 2ⁿ in two halves: n may lie outside the range of exponents."""
     p, n = _reduced(m, m.clamp(x, *_EXP_RANGE[m.dtype]), careful=False)
     value = m.add(p, 1.0)
-    half = m.whole("sub", m.whole("lshr", m.whole("add", n, 4096), 1), 2048)
-    first, second = m.power_of_two(half), m.power_of_two(m.whole("sub", n, half))
+    first, second = _halves(m, n)
     return m.mul(m.mul(m.fma(value, rest, value) if rest else value, first), second)
+
+
+def _halves(m: Real, n: str) -> tuple[str, str]:
+    """Two powers of two whose product is 2ⁿ."""
+    half = m.whole("sub", m.whole("lshr", m.whole("add", n, 4096), 1), 2048)
+    return m.power_of_two(half), m.power_of_two(m.whole("sub", n, half))
+
+
+def _expit(m: Real, x: str) -> str:
+    """Quotient e / (1 + e), e = exp(-|x|), for x < 0, and one minus that for others.
+
+    What rounding e and 1 + e loses is put back by 1 / (1 + e) = 1 - e / (1 + e).
+    """
+    lowest = _EXP_RANGE[m.dtype][0]
+    y = m.neg(m.intrinsic("fabs", x))
+    p, n = _reduced(m, m.select(m.test("olt", y, lowest), lowest, y), careful=False)
+    value, (first, second) = m.add(p, 1.0), _halves(m, n)
+    e = m.mul(m.mul(value, first), second)
+    divisor = m.add(e, 1.0)
+    quotient = m.div(e, divisor)
+    lost = m.sub(m.sub(p, m.sub(value, 1.0)), m.sub(e, m.sub(divisor, 1.0)))
+    small = m.fma(m.mul(quotient, m.sub(1.0, quotient)), lost, quotient)
+    return m.select(m.test("olt", x, 0.0), small, m.sub(1.0, small))
 
 
 def _expm1_quarter(m: Real, x: str) -> str:
@@ -247,6 +269,7 @@ def _logaddexp(m: Real, x: str, y: str) -> str:
 
 FUNCTIONS: dict[str, Rule] = {
     "exp": _exp, "expm1": _expm1, "tanh": _tanh, "sinh": _sinh, "cosh": _cosh,
-    "log": _log, "log1p": _log1p, "logaddexp": _logaddexp, "erf": _erf, "pow": power.power(_split_any, _exp),
+    "log": _log, "log1p": _log1p, "logaddexp": _logaddexp, "erf": _erf, "expit": _expit,
+    "pow": power.power(_split_any, _exp),
     "sin": trigonometry.quarter_turned("sin", 0), "cos": trigonometry.quarter_turned("cos", 1),
 }  # fmt: skip

@@ -53,6 +53,7 @@ UNARY = [
     "tanh",
     "erf",
     "erfc",
+    "expit",
     "abs",
     "sign",
     "floor",
