@@ -161,6 +161,9 @@ class HessianVectorProduct:
     def __init__(self, f: Any, argnums: Argnums, options: dict[str, Any]):
         self.transform = Transform(f, HessianVector(argnums), Options.of(options))
 
+    def __adcompile_state__(self) -> tuple[Any, ...]:
+        return (self.transform,)
+
     def __call__(self, *args: Any) -> Any:
         """The product at ``args[:-1]`` with ``args[-1]``."""
         if len(args) < 2:

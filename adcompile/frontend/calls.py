@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from adcompile.errors import AdcompileError, InvalidArgument, MissingRule, UnsupportedSyntax
+from adcompile.frontend.dependencies import Access
 from adcompile.frontend.expressions import is_sequence, made_list, require_own, static_items, view
 from adcompile.frontend.resolve import Scope, define, plain_function, unwrap
 from adcompile.frontend.tracer import MAX_DEPTH, Frame, Tracer
@@ -58,7 +59,7 @@ def call(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping[str, A
 
 def _receiver(t: Tracer, owner: Any) -> Any:
     """The object of a method; one from outside is watched, and its arrays become parameters."""
-    return owner if has_dynamic(owner) else t.lift(owner, lambda: owner, type(owner).__name__, owner)
+    return owner if has_dynamic(owner) else t.lift(owner, Access("itself", owner), type(owner).__name__)
 
 
 def _hashable(function: Any) -> bool:
@@ -106,12 +107,16 @@ def _call_known(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping
             f"{getattr(function, '__name__', function)!r} cannot be called in a traced function", t.loc,
             "Call it outside and pass the result in.",
         )  # fmt: skip
+    if function in _OWN_TO_A_PROCESS:
+        t.depend(None, Access("unrepeatable", object()), function.__name__)
     try:
         return function(*args, **keywords)
     except (TypeError, ValueError, ArithmeticError, LookupError) as error:
         raise InvalidArgument(str(error), t.loc) from error
 
 
+_OWN_TO_A_PROCESS = (hash, id)
+"""Functions whose values another process would not find again."""
 _EFFECTS = {"print", "open", "input", "exec", "eval", "setattr", "delattr", "globals", "locals", "vars", "seed"}
 _MUTATORS = {"append", "extend", "insert", "pop", "remove", "clear", "update", "setdefault", "reverse", "sort"}
 
@@ -219,14 +224,13 @@ def _call_method(t: Tracer, method: Method, args: Sequence[Any], keywords: Mappi
 def call_function(t: Tracer, function: types.FunctionType, args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
     """Trace a Python function in place of its call."""
     function = plain_function(function, t.loc)
-    t.depend(function.__code__, lambda: function.__code__, "__code__", function)
-    frame = Frame(define(function.__code__), Scope(function))
-    defaults, more = function.__defaults__ or (), function.__kwdefaults__ or {}
-    if defaults:
-        defaults = t.lift(defaults, lambda: function.__defaults__ or (), "__defaults__", function)
-    if more:
-        more = t.lift(more, lambda: function.__kwdefaults__ or {}, "__kwdefaults__", function)
-    return run(t, frame, args, keywords, defaults, more)
+    code = function.__code__
+    t.depend(code, Access("attribute", function, "__code__"), "__code__")
+    definition = define(code)
+    t.depend("".join(definition.lines), Access("lines", code, str(len(definition.lines))), "source", lasting=True)
+    defaults = t.lift(function.__defaults__, Access("attribute", function, "__defaults__"), "__defaults__")
+    more = t.lift(function.__kwdefaults__, Access("attribute", function, "__kwdefaults__"), "__kwdefaults__")
+    return run(t, Frame(definition, Scope(function)), args, keywords, defaults or (), more or {})
 
 
 def call_closure(t: Tracer, closure: Closure, args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
@@ -370,14 +374,14 @@ def _isinstance(t: Tracer, value: Any, kinds: Any) -> bool:
 
 
 def _getattr(t: Tracer, value: Any, name: str, *default: Any) -> Any:
-    from adcompile.frontend.expressions import attribute
+    from adcompile.frontend.attributes import attribute
 
     try:
         return attribute(t, value, name)
     except InvalidArgument:
         if not default:
             raise
-        t.depend(False, lambda: hasattr(value, name), f"hasattr {name}", value)
+        t.depend(False, Access("has", value, name), f"hasattr {name}")
         return default[0]
 
 
@@ -385,7 +389,7 @@ def _hasattr(t: Tracer, value: Any, name: str) -> bool:
     if is_dynamic(value):
         return name in ATTRIBUTES or name in METHODS
     found = hasattr(value, name)
-    t.depend(found, lambda: hasattr(value, name), f"hasattr {name}", value)
+    t.depend(found, Access("has", value, name), f"hasattr {name}")
     return found
 
 

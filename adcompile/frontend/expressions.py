@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import ast
 import operator
-import types
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeGuard
 
 import numpy as np
 
 from adcompile.errors import InvalidArgument, MissingRule, StaticValueRequired, UnsupportedSyntax
+from adcompile.frontend.attributes import attribute
 from adcompile.frontend.resolve import Definition
 from adcompile.frontend.tracer import Tracer
 from adcompile.frontend.values import (
     Closure,
     ListValue,
-    Method,
     Range,
     Reference,
     has_dynamic,
@@ -25,7 +24,6 @@ from adcompile.frontend.values import (
 )
 from adcompile.frontend.views import Part
 from adcompile.primitives import Handle, find
-from adcompile.primitives.method_names import ATTRIBUTES, METHODS
 from adcompile.primitives.subscripts import resolve_subscript, subscript
 
 OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
@@ -256,32 +254,6 @@ def _attribute(t: Tracer, node: ast.Attribute) -> Any:
     value = evaluate(t, node.value)
     with t.locating(node):
         return attribute(t, value, node.attr)
-
-
-def attribute(t: Tracer, value: Any, name: str) -> Any:
-    """``value.name``: of a traced array or number, a container, a module or an object from outside."""
-    if is_dynamic(value):
-        if name in ATTRIBUTES:
-            from adcompile.frontend.calls import shared
-
-            return shared(t, name, value, ATTRIBUTES[name](t.op, t.read(value)))
-        if name in METHODS or name == "fill":
-            return Method(value, METHODS.get(name), name)
-        raise MissingRule(f"arrays have no supported attribute {name!r}", t.loc, "See docs/language.md.")
-    try:
-        found = getattr(value, name)
-    except AttributeError as error:
-        raise InvalidArgument(str(error), t.loc) from None
-    if isinstance(value, types.ModuleType) and value.__name__.split(".")[0] in ("numpy", "math", "scipy"):
-        return found
-    if isinstance(value, types.ModuleType) or not _is_traced_container(value):
-        owner = getattr(value, "__name__", type(value).__name__)
-        return t.lift(found, lambda: getattr(value, name), f"{owner}:{name}", value)
-    return found
-
-
-def _is_traced_container(value: Any) -> bool:
-    return isinstance(value, tuple | list | dict) or hasattr(value, "__dataclass_fields__")
 
 
 def view(t: Tracer, base: Reference, how: Any) -> Reference:
