@@ -35,7 +35,6 @@ from adcompile.functions import (
     vjp,
     vmap,
 )
-from adcompile.primitives.registry import own_tables
 
 if TYPE_CHECKING:
     from adcompile.symbolic import verify
@@ -75,7 +74,6 @@ __all__ = [
     "vmap",
 ]
 
-own_tables()
 _LAZY = {"verify": "adcompile.symbolic", "check_grads": "adcompile.testing"}
 """Names whose modules are imported on first use: SymPy takes half a second."""
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from adcompile import cache
+from adcompile import disk
 from adcompile.api import Options, Transform
 from adcompile.errors import AdcompileError, InvalidArgument
 from adcompile.inspect import graph, stages, table
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _cache(action: str) -> str:
     """What ``cache`` prints; ``clear`` deletes the files."""
-    return str(cache.folder()) if action == "path" else f"deleted {cache.clear()} files from {cache.folder()}"
+    return str(disk.folder()) if action == "path" else f"deleted {disk.clear()} files from {disk.folder()}"
 
 
 def _show(options: argparse.Namespace) -> str:

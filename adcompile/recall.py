@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from adcompile import cache
+from adcompile import disk
 from adcompile.durable import Describer, NotDurable
 from adcompile.frontend.dependencies import Access, Dependency, Surroundings
 from adcompile.primitives.registry import is_extended
@@ -69,7 +69,7 @@ def ask(*about: Any) -> Question | None:
         described = describer.each(about)
     except NotDurable:
         return None
-    return None if tool is None else Question(f"{cache.key(tool, json.dumps(described))}.program", describer)
+    return None if tool is None else Question(f"{disk.key(tool, json.dumps(described))}.program", describer)
 
 
 def find(question: Question) -> Answer | None:
@@ -78,7 +78,7 @@ def find(question: Question) -> Answer | None:
 
 
 def _records(question: Question) -> list[dict[str, Any]]:
-    content = cache.read(question.file)
+    content = disk.read(question.file)
     return [] if content is None else json.loads(content)
 
 
@@ -112,7 +112,7 @@ def keep(question: Question, answer: Answer, count: int) -> None:
     if any(d.changed() for d in answer.dependencies if not d.lasting):
         return
     older = [r for r in _records(question) if r["dependencies"] != record["dependencies"]]
-    cache.write(question.file, json.dumps([record, *older[: MOST_ANSWERS - 1]]).encode())
+    disk.write(question.file, json.dumps([record, *older[: MOST_ANSWERS - 1]]).encode())
 
 
 def _record(answer: Answer, count: int, describer: Describer) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def _record(answer: Answer, count: int, describer: Describer) -> dict[str, Any]:
 
 
 def _mark(describer: Describer, value: Any) -> str:
-    return cache.key(json.dumps(describer.describe(value)))
+    return disk.key(json.dumps(describer.describe(value)))
 
 
 # -- results ----------------------------------------------------------------------------------------------------
@@ -188,12 +188,10 @@ def _rebuilder(structure: Structure, leaves: Sequence[tuple[str, Any]]) -> Calla
 @functools.cache
 def _tool() -> str | None:
     """All that compiles, as a text; None where adcompile's own files have changed since it was imported."""
-    import llvmlite
-
     from adcompile.backend.llvm import engine
 
     files = sorted(Path(__file__).parent.rglob("*.py"))
     if max(file.stat().st_mtime for file in files) > _IMPORTED:
         return None
-    own = cache.key(*(file.read_text(encoding="utf-8") for file in files))
-    return "\n".join([own, sys.version, sys.platform, np.__version__, llvmlite.__version__, *engine.host()])
+    own = disk.key(*(file.read_text(encoding="utf-8") for file in files))
+    return "\n".join([own, sys.version, sys.platform, np.__version__, engine.version(), *engine.host()])

@@ -18,7 +18,7 @@ MAX_LINES = 500
 LEVELS = (
     {"source"},
     {"errors"},
-    {"tree", "cache"},
+    {"tree", "disk"},
     {"ir"},
     {"primitives"},
     {"frontend", "analysis", "transform", "lower"},

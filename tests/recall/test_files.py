@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import adcompile
-from adcompile import cache
+from adcompile import disk
 from adcompile.__main__ import main
 
 TEXT = "def f(x): return x * np.sin(x)"
@@ -89,7 +89,7 @@ def test_the_number_of_answers_is_bounded(load, programs_on_disk):
         module.R = float(rate)
         assert adcompile.grad(module.f)(1.0) == rate
     (file,) = of_kind(programs_on_disk, ".program")
-    assert len(json.loads(cache.read(file.name))) == 8
+    assert len(json.loads(disk.read(file.name))) == 8
 
 
 def test_the_folder_is_cleared(load, programs_on_disk, capsys):

@@ -10,6 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from adcompile.backend.llvm import entry
+from adcompile.backend.llvm.code import Module
+from adcompile.backend.llvm.emit import Kernel
 from adcompile.backend.llvm.failures import Failure
 from adcompile.backend.llvm.linking import ENTRY, Linkage, link
 from adcompile.ir import Trace
@@ -71,7 +74,7 @@ def compile(trace: Trace, *, fastmath: bool = False, cache: bool = True, bare: b
     vectorise = _has_loops(trace)
     file = engine.object_name(text, vectorise) if cache else None
     linkage = Linkage(trace.name, file, tuple(names), tuple(failures))
-    return Compiled(link(linkage, engine.object_code(text, vectorise, file)), trace, text, linkage)
+    return Compiled(link(linkage, engine.object_code(text, vectorise, cache)), trace, text, linkage)
 
 
 def emit(trace: Trace, *, fastmath: bool = False, stage: str = "llvm") -> str:
@@ -87,10 +90,6 @@ def emit(trace: Trace, *, fastmath: bool = False, stage: str = "llvm") -> str:
 
 def _emit(trace: Trace, fastmath: bool, bare: bool) -> tuple[str, list[str], list[Failure]]:
     """The LLVM IR of a trace, the names of its table, and its failures by number."""
-    from adcompile.backend.llvm import entry
-    from adcompile.backend.llvm.code import Module
-    from adcompile.backend.llvm.emit import Kernel
-
     module = Module(fastmath)
     kernel = Kernel(trace, module)
     functions = [kernel.emit(), entry.emit(trace, module, entry.slot_count(trace), bare)]

@@ -37,8 +37,8 @@ _OBJECTS: dict[str, Any] = {
 }
 
 
-def find(name: str, fail: Callable[..., None], on_disk: bool) -> int:
-    """The address of a name of the table; ``fail`` raises, and the runtime is kept ``on_disk``."""
+def find(name: str, fail: Callable[..., None], cache: bool) -> int:
+    """The address of a name of the table; ``fail`` is the function that raises, ``cache`` as in `compile`."""
     if name == "fail":
         return id(fail)
     if name in _OBJECTS:
@@ -48,7 +48,7 @@ def find(name: str, fail: Callable[..., None], on_disk: bool) -> int:
     if name.startswith("dtype "):
         return id(np.dtype(name[6:]))
     if name.startswith("adcompile_"):
-        return engine.runtime_addresses(on_disk)[name]
+        return engine.runtime_addresses(cache)[name]
     return _function(name)
 
 

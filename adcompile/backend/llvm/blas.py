@@ -68,10 +68,10 @@ def _module() -> Any:
 def thread_control() -> tuple[int, int] | None:
     """The addresses of OpenBLAS's get and set of its number of threads; None where SciPy carries another BLAS."""
     names = ("scipy_openblas_get_num_threads", "scipy_openblas_set_num_threads")
-    found = [getattr(_openblas(), name, None) for name in names]
-    if None in found:
+    library = _openblas()
+    if not all(hasattr(library, name) for name in names):
         return None
-    get, set = (ctypes.cast(function, ctypes.c_void_p).value or 0 for function in found)
+    get, set = (ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0 for name in names)
     return get, set
 
 

@@ -3,7 +3,7 @@
 The object code holds no address of the process: the C library's functions are resolved by name at link time, everything
 else is read from the module's table, which `load` fills. The only module that imports llvmlite.
 
-On disk (`adcompile.cache`) object code has the hash of its text, the options, the tool version and the CPU as its name.
+On disk (`adcompile.disk`) object code has the hash of its text, the options, the tool version and the CPU as its name.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from adcompile import cache
+from adcompile import disk
 from adcompile.backend.llvm import runtime
 
 _NAMES = itertools.count()
@@ -28,6 +28,13 @@ def _binding() -> Any:
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     return binding
+
+
+def version() -> str:
+    """Of llvmlite."""
+    import llvmlite
+
+    return llvmlite.__version__
 
 
 @functools.cache
@@ -81,19 +88,18 @@ def assembly(module: Any) -> str:
 
 def object_name(text: str, vectorise: bool) -> str:
     """The name in the disk cache of the object code of an LLVM text."""
-    import llvmlite
-
-    return f"{cache.key(text, str(vectorise), llvmlite.__version__, *host())}.o"
+    return f"{disk.key(text, str(vectorise), version(), *host())}.o"
 
 
-def object_code(text: str, vectorise: bool, name: str | None) -> bytes:
-    """The object code of an LLVM text, from the disk cache where it has a name and is there."""
-    found = cache.read(name) if name else None
+def object_code(text: str, vectorise: bool, cache: bool) -> bytes:
+    """The object code of an LLVM text, from the disk cache where it is there."""
+    name = object_name(text, vectorise) if cache else None
+    found = disk.read(name) if name else None
     if found is not None:
         return found
     code = _machine().emit_object(optimise(parse(text), vectorise))
     if name:
-        cache.write(name, code)
+        disk.write(name, code)
     return code
 
 
@@ -122,10 +128,9 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 
 @functools.cache
-def runtime_addresses(on_disk: bool) -> Mapping[str, int]:
-    """The addresses of the memory runtime, loaded once, from the disk cache where that is allowed."""
-    name = object_name(runtime.TEXT, vectorise=False) if on_disk else None
-    tracker = load(object_code(runtime.TEXT, vectorise=False, name=name), runtime.FUNCTIONS)
+def runtime_addresses(cache: bool) -> Mapping[str, int]:
+    """The addresses of the memory runtime, loaded once."""
+    tracker = load(object_code(runtime.TEXT, vectorise=False, cache=cache), runtime.FUNCTIONS)
     _KEPT.append(tracker)
     return {name: tracker[name] for name in runtime.FUNCTIONS}
 

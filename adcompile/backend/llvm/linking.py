@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
 
-from adcompile import cache
+from adcompile import disk
 from adcompile.backend.llvm.failures import Failure
 from adcompile.source import SourceLoc
 
@@ -51,7 +51,7 @@ class Linkage:
 def recall(plain: Sequence[Any]) -> Callable[..., Any] | None:
     """The function of a linkage that was kept; None where its object code is not on disk any more."""
     linkage = Linkage.of(plain)
-    code = cache.read(linkage.file or "")
+    code = disk.read(linkage.file or "")
     return None if code is None else link(linkage, code)
 
 
@@ -61,8 +61,8 @@ def link(linkage: Linkage, code: bytes) -> Callable[..., Any]:
 
     library = engine.load(code, (ENTRY, TABLE))
     fail = _failing(linkage.failures)
-    on_disk = linkage.file is not None
-    engine.fill(library[TABLE], [addresses.find(name, fail, on_disk) for name in linkage.table])
+    cache = linkage.file is not None
+    engine.fill(library[TABLE], [addresses.find(name, fail, cache) for name in linkage.table])
     return _function(linkage.name, library[ENTRY], (library, fail))
 
 
