@@ -6,6 +6,7 @@ values of the blocks around it; array values are pure (``store`` returns a new v
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,6 +65,14 @@ class Eqn:
     regions: tuple[Block, ...] = ()
     note: str = ""
 
+    @functools.cached_property
+    def inputs(self) -> tuple[Value, ...]:
+        """Every value it reads, those its regions capture included; most analyses ask, so it is kept."""
+        reads = dict.fromkeys(a for a in self.args if isinstance(a, Value))
+        for region in self.regions:
+            reads.update(dict.fromkeys(region.free))
+        return tuple(reads)
+
 
 @dataclass(frozen=True, eq=False)
 class Block:
@@ -72,6 +81,17 @@ class Block:
     params: tuple[Value, ...]
     eqns: tuple[Eqn, ...]
     results: tuple[Atom, ...]
+
+    @functools.cached_property
+    def free(self) -> tuple[Value, ...]:
+        """The values of surrounding blocks that it reads, in order of first use."""
+        defined: set[Value] = set(self.params)
+        free: dict[Value, None] = {}
+        for eqn in self.eqns:
+            free.update(dict.fromkeys(v for v in eqn.inputs if v not in defined))
+            defined.update(eqn.outs)
+        free.update(dict.fromkeys(r for r in self.results if isinstance(r, Value) and r not in defined))
+        return tuple(free)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,31 +120,12 @@ class Trace:
 
 def free_values(block: Block) -> list[Value]:
     """The values of surrounding blocks that ``block`` reads, in order of first use."""
-    defined: set[Value] = set(block.params)
-    free: dict[Value, None] = {}
-
-    def use(atom: Atom) -> None:
-        if isinstance(atom, Value) and atom not in defined:
-            free[atom] = None
-
-    for eqn in block.eqns:
-        for atom in eqn.args:
-            use(atom)
-        for region in eqn.regions:
-            for value in free_values(region):
-                use(value)
-        defined.update(eqn.outs)
-    for atom in block.results:
-        use(atom)
-    return list(free)
+    return list(block.free)
 
 
 def eqn_inputs(eqn: Eqn) -> list[Value]:
     """Every value an equation reads, those its regions capture included."""
-    reads = dict.fromkeys(a for a in eqn.args if isinstance(a, Value))
-    for region in eqn.regions:
-        reads.update(dict.fromkeys(free_values(region)))
-    return list(reads)
+    return list(eqn.inputs)
 
 
 def walk(block: Block) -> Iterator[Eqn]:
