@@ -40,7 +40,7 @@ class Options:
     ----------
     backend : "llvm" (the default), "numba", "python" (the generated source in CPython), or "cuda" (an NVIDIA GPU).
     fastmath : let LLVM reorder floating-point arithmetic; on a GPU, approximate functions.
-    cache : keep compiled objects on disk.
+    cache : keep compiled programs on disk, and use those that are there.
     """
 
     backend: str = "llvm"

@@ -6,8 +6,6 @@ JAX takes the derivatives in three ways (reverse inside forward, forward inside 
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -53,21 +51,9 @@ def ours(dtype: str) -> Case:
     import adcompile
 
     arguments = data(dtype)
-    adcompile.grad(lambda x: x * x, cache=False)(2.0)
-    gradient, primal = adcompile.value_and_grad(loss, cache=False), adcompile.jit(loss, cache=False)
+    adcompile.grad(lambda x: x * x)(2.0)
+    gradient, primal = adcompile.value_and_grad(loss), adcompile.jit(loss)
     return Case(lambda: gradient(*arguments), lambda: primal(*arguments))
-
-
-def from_disk(dtype: str) -> Case:
-    """The machine code is on disk, where another compilation of the same program has left it."""
-    import adcompile
-
-    folder = tempfile.TemporaryDirectory()
-    os.environ["ADCOMPILE_CACHE_DIR"] = folder.name  # this workload has its process for itself
-    arguments = data(dtype)
-    adcompile.value_and_grad(loss)(*arguments)
-    gradient = adcompile.value_and_grad(loss)
-    return Case(lambda kept=folder: gradient(*arguments))
 
 
 def by_hand(dtype: str) -> Case:
@@ -145,7 +131,6 @@ BUILDS: dict[str, Callable[..., Case]] = {
     "JAX jit, forward in forward": partial(jax_jit, "forward"),
     "JAX jit, Taylor mode": partial(jax_jit, "taylor"),
     "adcompile llvm": ours,
-    "adcompile llvm, from the disk cache": from_disk,
     "PyTorch eager": torch_eager,
     "hand-written NumPy": by_hand,
 }

@@ -50,9 +50,9 @@ def ours(backend: str) -> Case:
     import adcompile
 
     args = data()
-    adcompile.grad(lambda x: x * x, backend=backend, cache=False)(2.0)
-    gradient = adcompile.value_and_grad(distance, backend=backend, cache=False)
-    primal = adcompile.jit(distance, backend=backend, cache=False)
+    adcompile.grad(lambda x: x * x, backend=backend)(2.0)
+    gradient = adcompile.value_and_grad(distance, backend=backend)
+    primal = adcompile.jit(distance, backend=backend)
     return Case(lambda: gradient(*args), lambda: primal(*args))
 
 
