@@ -1,10 +1,10 @@
 """What a value is, said so that another process can tell whether it has the same: plain lists of strings and numbers.
 
-Numbers are said by type and value, arrays by signature (their contents are parameters), functions by their bytecode,
-names and place, classes by their functions, objects by their class; what a trace reads of an object is a dependency of
-its own (`adcompile.frontend.dependencies`). Every object is numbered when it is met first and only named by its number
-after that, so that equal descriptions mean the same identities too. Deny by default: a value of any other kind raises
-`NotDurable`, and a program that depends on it is not kept.
+Numbers are said by type and value, arrays that are parameters by signature and others by content, functions by their
+bytecode, names and place, classes by their functions, objects by their class; what a trace reads of an object is a
+dependency of its own (`adcompile.frontend.dependencies`). Every object is numbered when it is met first and only named
+by its number after that, so that equal descriptions mean the same identities too. Deny by default: a value of any other
+kind raises `NotDurable`, and a program that depends on it is not kept.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from adcompile.tree import children_of
+from adcompile import disk
+from adcompile.tree import children_of, flatten
 
 STATE = "__adcompile_state__"
 """A method of adcompile's own callables: what a trace of a call of them depends on."""
@@ -75,6 +76,7 @@ class Describer:
     def __init__(self, objects: tuple[Any, ...] = ()):
         self.objects: list[Any] = []
         self.numbers: dict[int, int] = {}
+        self.parameters: set[int] = set()
         for value in objects:
             self.number(value)
 
@@ -119,6 +121,11 @@ class Describer:
 
     # -- descriptions ---------------------------------------------------------------------------------------------
 
+    def describe_taken(self, value: Any) -> list[Any]:
+        """The description of a dependency, whose arrays are parameters: they may hold anything."""
+        self.parameters.update(id(leaf) for leaf in flatten(value)[0] if isinstance(leaf, np.ndarray))
+        return self.describe(value)
+
     def describe(self, value: Any) -> list[Any]:
         """The description of a value."""
         kind = type(value)
@@ -143,7 +150,10 @@ class Describer:
     def _array(self, value: np.ndarray) -> list[Any]:
         if type(value) is not np.ndarray or value.dtype.kind not in "biuf":
             raise NotDurable(f"a {type(value).__name__} of {value.dtype}")
-        return ["array", self.number(value), value.dtype.str, [n == 1 for n in value.shape]]
+        about = [self.number(value), value.dtype.str, [n == 1 for n in value.shape]]
+        if id(value) not in self.parameters:
+            about += [list(value.shape), disk.key(value.tobytes().hex())]
+        return ["array", *about]
 
     def _dtype(self, value: np.dtype) -> list[Any]:
         if value.kind not in "biuf":

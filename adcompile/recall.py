@@ -132,7 +132,7 @@ def _record(answer: Answer, count: int, describer: Describer) -> dict[str, Any]:
 
 
 def _mark(describer: Describer, value: Any) -> str:
-    return disk.key(json.dumps(describer.describe(value)))
+    return disk.key(json.dumps(describer.describe_taken(value)))
 
 
 # -- results ----------------------------------------------------------------------------------------------------

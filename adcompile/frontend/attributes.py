@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import types
 from typing import Any
 
@@ -23,6 +24,10 @@ def attribute(t: Tracer, value: Any, name: str) -> Any:
         if name in METHODS or name == "fill":
             return Method(value, METHODS.get(name), name)
         raise MissingRule(f"arrays have no supported attribute {name!r}", t.loc, "See docs/language.md.")
+    parts = None if isinstance(value, type) else children_of(value)
+    written = inspect.getattr_static(type(value), name, None)
+    if parts is not None and isinstance(written, property):
+        return _property(t, value, name, written)
     try:
         found = getattr(value, name)
     except AttributeError as error:
@@ -31,10 +36,17 @@ def attribute(t: Tracer, value: Any, name: str) -> Any:
     if isinstance(value, types.ModuleType) and value.__name__.split(".")[0] in LIBRARIES:
         t.depend(found, Access("attribute", value, name), f"{owner}:{name}", lasting=True)
         return found
-    parts = None if isinstance(value, type) else children_of(value)
     if parts is None:
         return t.lift(found, Access("attribute", value, name), f"{owner}:{name}")
     return found if name in parts[0] or has_dynamic(found) else _beside(t, value, name, found)
+
+
+def _property(t: Tracer, value: Any, name: str, written: property) -> Any:
+    """A property of a container, whose parts may be known only at run time: its function is traced."""
+    from adcompile.frontend.calls import call
+
+    t.depend(written, Access("attribute", type(value), name), f"{type(value).__name__}:{name}")
+    return call(t, written.fget, [value], {})
 
 
 def _beside(t: Tracer, value: Any, name: str, found: Any) -> Any:

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 
 from adcompile.errors import AdcompileError, InvalidArgument, MissingRule, UnsupportedSyntax
+from adcompile.frontend.attributes import attribute
 from adcompile.frontend.dependencies import Access
 from adcompile.frontend.expressions import is_sequence, made_list, require_own, static_items, view
 from adcompile.frontend.resolve import Scope, define, plain_function, unwrap
+from adcompile.frontend.special import special
 from adcompile.frontend.tracer import MAX_DEPTH, Frame, Tracer
 from adcompile.frontend.values import Closure, Method, Range, Reference, has_dynamic, is_dynamic
 from adcompile.frontend.views import Frozen, Reshaped, Transposed, in_c_order
@@ -39,7 +41,8 @@ def call(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping[str, A
     if isinstance(function, Closure):
         return call_closure(t, function, args, keywords)
     if isinstance(function, functools.partial):
-        return call(t, function.func, [*function.args, *args], {**function.keywords, **keywords})
+        given, named = _bound(t, function)
+        return call(t, function.func, [*given, *args], {**named, **keywords})
     if isinstance(function, types.MethodType):
         return call(t, function.__func__, [_receiver(t, function.__self__), *args], keywords)
     if hasattr(function, INLINE) and not isinstance(function, type):
@@ -55,6 +58,15 @@ def call(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping[str, A
     if rule is not None:
         return _call_rule(t, function, rule, args, keywords)
     return _call_other(t, function, args, keywords)
+
+
+def _bound(t: Tracer, function: functools.partial) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """The arguments that a partial call holds; those of one from outside are watched, arrays become parameters."""
+    if any(function is made for made in t.held):
+        return function.args, function.keywords
+    name = type(function).__name__
+    given = t.lift(function.args, Access("attribute", function, "args"), f"{name}:args")
+    return given, t.lift(function.keywords, Access("attribute", function, "keywords"), f"{name}:keywords")
 
 
 def _receiver(t: Tracer, owner: Any) -> Any:
@@ -100,6 +112,9 @@ def _is_library(function: types.FunctionType) -> bool:
 
 def _call_known(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
     """A call whose arguments are all known: run now, where that has no effect on anything but its result."""
+    method = special(t, args[0], f"__{getattr(function, '__name__', '')}__") if args else None
+    if method is not None:  # abs(), float() and their like
+        return call(t, method, args[1:], keywords)
     home = getattr(function, "__module__", None) or type(getattr(function, "__self__", None)).__module__
     module = "random" if "random" in home else home.split(".")[0]
     if module not in ("builtins", "math", "operator", "numpy") or getattr(function, "__name__", "") in _EFFECTS:
@@ -309,7 +324,9 @@ def _construct(t: Tracer, kind: type, args: Sequence[Any], keywords: Mapping[str
     if dataclasses.is_dataclass(kind):
         return kind(*args, **keywords)
     if issubclass(kind, BaseException) or kind in (slice, str, functools.partial):
-        return kind(*args, **keywords)
+        made = kind(*args, **keywords)
+        t.held.append(made)
+        return made
     if not has_dynamic(list(args)) and not has_dynamic(dict(keywords)):
         return _call_known(t, kind, args, keywords)
     raise MissingRule(f"objects of class {kind.__name__} are not supported", t.loc, "Use a namedtuple or a dataclass.")
@@ -324,7 +341,8 @@ def _len(t: Tracer, value: Any) -> Any:
         return size
     if isinstance(value, Handle):
         raise InvalidArgument("a number has no len()", t.loc)
-    return len(value)
+    method = special(t, value, "__len__")
+    return len(value) if method is None else call(t, method, [], {})
 
 
 def _range(t: Tracer, *bounds: Any) -> Range:
@@ -374,8 +392,6 @@ def _isinstance(t: Tracer, value: Any, kinds: Any) -> bool:
 
 
 def _getattr(t: Tracer, value: Any, name: str, *default: Any) -> Any:
-    from adcompile.frontend.attributes import attribute
-
     try:
         return attribute(t, value, name)
     except InvalidArgument:

@@ -12,6 +12,7 @@ import numpy as np
 from adcompile.errors import InvalidArgument, MissingRule, StaticValueRequired, UnsupportedSyntax
 from adcompile.frontend.attributes import attribute
 from adcompile.frontend.resolve import Definition
+from adcompile.frontend.special import contains, special, user_operator
 from adcompile.frontend.tracer import Tracer
 from adcompile.frontend.values import (
     Closure,
@@ -83,6 +84,9 @@ def _operand(t: Tracer, value: Any) -> Any:
 
 def operate(t: Tracer, function: Any, *operands: Any) -> Any:
     """Apply a Python operator: at once to known values, else as an equation."""
+    found = user_operator(t, function, operands)
+    if found is not NotImplemented:
+        return found
     if not any(map(has_dynamic, operands)):
         try:
             known = function(*operands)
@@ -131,9 +135,17 @@ def truth(t: Tracer, value: Any) -> Any:
             "the truth value of an array is ambiguous", t.loc, "Use np.where, a.any() or a.all(), or index one element."
         )
     if not isinstance(value, Handle):
-        return bool(value)
+        return _known_truth(t, value)
     handle = t.read(value)
     return handle if handle.type.dtype == "bool" else handle != 0
+
+
+def _known_truth(t: Tracer, value: Any) -> Any:
+    """The truth of what is known, asked of a class of the user's as Python asks."""
+    from adcompile.frontend.calls import call
+
+    method = special(t, value, "__bool__") or special(t, value, "__len__")
+    return bool(value) if method is None else truth(t, call(t, method, [], {}))
 
 
 # -- rules ------------------------------------------------------------------------------------------------------
@@ -187,7 +199,7 @@ def _compare_two(t: Tracer, symbol: ast.cmpop, left: Any, right: Any) -> Any:
     if isinstance(symbol, ast.In | ast.NotIn):
         if has_dynamic(left) or has_dynamic(right):
             raise StaticValueRequired("`in` needs values known while tracing", t.loc, "Compare the elements.")
-        return (left in right) == isinstance(symbol, ast.In)
+        return contains(t, left, right) == isinstance(symbol, ast.In)
     return operate(t, OPERATORS[type(symbol)], left, right)
 
 
@@ -291,6 +303,11 @@ def get_item(t: Tracer, value: Any, key: Any) -> Any:
                 t.loc,
                 "Stack equal arrays with np.stack.",
             )
+        method = special(t, value, "__getitem__")
+        if method is not None:
+            from adcompile.frontend.calls import call
+
+            return call(t, method, [key], {})
         try:
             return value[key]
         except (LookupError, TypeError) as error:

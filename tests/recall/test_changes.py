@@ -165,6 +165,14 @@ BEFORE_AND_AFTER = {
         2.0,
         3.0,
     ),
+    "bound array": (
+        "import functools\nh = functools.partial(lambda w, x: np.sum(w * x), np.array([1.0, 2.0]))\n"
+        "def f(x): return h(x)",
+        "import functools\nh = functools.partial(lambda w, x: np.sum(w * x), np.array([1.0, 5.0]))\n"
+        "def f(x): return h(x)",
+        3.0,
+        6.0,
+    ),
     "one object or two": (
         "class M: pass\na = b = M()\ndef f(x): return x if a is b else 2.0 * x",
         "class M: pass\na, b = M(), M()\ndef f(x): return x if a is b else 2.0 * x",

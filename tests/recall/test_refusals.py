@@ -1,5 +1,7 @@
 """What another process could not recognise: such programs are not kept, and trace anew."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -87,3 +89,9 @@ def test_descriptions_say_which_objects_are_one():
     item = [1.0]
     assert Describer().describe((item, item)) != Describer().describe((item, [1.0]))
     assert Describer().describe((item, [1.0])) == Describer().describe(([1.0], [1.0]))
+
+
+def test_arrays_are_told_apart_by_content_unless_they_are_parameters():
+    one, two = np.array([1.0, 2.0]), np.array([1.0, 3.0])
+    assert Describer().describe(functools.partial(abs, one)) != Describer().describe(functools.partial(abs, two))
+    assert Describer().describe_taken([one]) == Describer().describe_taken([two])
