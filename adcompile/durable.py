@@ -17,6 +17,7 @@ import importlib
 import sys
 import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -167,13 +168,13 @@ class Describer:
         return ["module", self.number(value), value.__name__]
 
     def _code(self, value: types.CodeType) -> list[Any]:
-        return ["code", self.number(value), code_text(value)]
+        return ["code", self.number(value), _text(value)]
 
     def _function(self, value: types.FunctionType) -> list[Any]:
         if any(name.startswith(_MARKS) for name in vars(value)):
             raise NotDurable(f"{value.__qualname__} has attributes that change how it is traced")
         names = [value.__module__, value.__qualname__, value.__name__]
-        return ["function", self._meet(value), *names, code_text(value.__code__)]
+        return ["function", self._meet(value), *names, _text(value.__code__)]
 
     def _method(self, value: types.MethodType) -> list[Any]:
         return ["method", *self.each((value.__func__, value.__self__))]
@@ -273,6 +274,13 @@ _HOWS: tuple[tuple[Any, Callable[[Describer, Any], list[Any]]], ...] = (
     (type, Describer._class),
 )
 """Classes → how their objects are described; any other object by `Describer._object`."""
+
+
+def _text(code: types.CodeType) -> list[Any]:
+    """The bytecode of a function that stands in a file, where another process may find it."""
+    if not Path(code.co_filename).is_file():
+        raise NotDurable(f"{code.co_name} stands in no file")
+    return code_text(code)
 
 
 def code_text(code: types.CodeType) -> list[Any]:

@@ -122,17 +122,30 @@ def _call_known(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping
             f"{getattr(function, '__name__', function)!r} cannot be called in a traced function", t.loc,
             "Call it outside and pass the result in.",
         )  # fmt: skip
-    if function in _OWN_TO_A_PROCESS:
-        t.depend(None, Access("unrepeatable", object()), function.__name__)
+    if not _repeats(function, module):
+        t.depend(None, Access("unrepeatable", object()), getattr(function, "__name__", ""))
     try:
         return function(*args, **keywords)
     except (TypeError, ValueError, ArithmeticError, LookupError) as error:
         raise InvalidArgument(str(error), t.loc) from error
 
 
-_OWN_TO_A_PROCESS = (hash, id)
-"""Functions whose values another process would not find again."""
-_EFFECTS = {"print", "open", "input", "exec", "eval", "setattr", "delattr", "globals", "locals", "vars", "seed"}
+def _repeats(function: Any, module: str) -> bool:
+    """Whether a call gives in another process what it gives in this one."""
+    if module != "numpy":
+        return function not in (hash, id, dir, issubclass)
+    if isinstance(function, type):
+        return issubclass(function, np.generic | np.dtype | np.finfo | np.iinfo)
+    return (
+        isinstance(function, np.ufunc) or find(function) is not None or getattr(function, "__self__", None) is not None
+    )
+
+
+_EFFECTS = {
+    *("print", "open", "input", "exec", "eval", "setattr", "delattr", "globals", "locals", "vars", "seed", "next"),
+    *("load", "loadtxt", "genfromtxt", "fromfile", "fromregex", "memmap", "save", "savetxt", "savez", "tofile"),
+}
+"""What reads or changes something that no argument shows."""
 _MUTATORS = {"append", "extend", "insert", "pop", "remove", "clear", "update", "setdefault", "reverse", "sort"}
 
 
@@ -382,6 +395,8 @@ def _reversed(t: Tracer, value: Any) -> Any:
 
 def _isinstance(t: Tracer, value: Any, kinds: Any) -> bool:
     kinds = kinds if isinstance(kinds, tuple) else (kinds,)
+    if any(type(kind) is not type for kind in kinds):  # abstract classes, which others may join at any time
+        t.depend(None, Access("unrepeatable", object()), "isinstance")
     if isinstance(value, Reference):
         return np.ndarray in kinds
     if isinstance(value, Handle):

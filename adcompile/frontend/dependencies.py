@@ -10,6 +10,7 @@ from __future__ import annotations
 import builtins
 import importlib
 import linecache
+import sys
 import types
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ GETTERS: dict[str, Callable[[Any, str], Callable[[], Any]]] = {
     "attribute": lambda holder, name: lambda: getattr(holder, name),
     "has": lambda holder, name: lambda: hasattr(holder, name),
     "itself": lambda holder, name: lambda: holder,
-    "module": lambda holder, name: lambda: importlib.import_module(name),
+    "module": lambda holder, name: lambda: sys.modules.get(name) or importlib.import_module(name),
     "lines": _lines,
     "same": lambda pair, name: lambda: pair[0]() is pair[1](),
     "unrepeatable": lambda holder, name: lambda: None,

@@ -10,7 +10,7 @@ from typing import Any
 
 from adcompile.errors import AdcompileError, InvalidArgument, UnsupportedSyntax
 from adcompile.frontend.attributes import attribute
-from adcompile.frontend.dependencies import Access
+from adcompile.frontend.dependencies import LIBRARIES, Access
 from adcompile.frontend.expressions import (
     OPERATORS,
     closure,
@@ -235,7 +235,7 @@ def _import(t: Tracer, node: ast.Import | ast.ImportFrom) -> None:
 def _module(t: Tracer, name: str) -> Any:
     access = Access("module", None, name)
     module = access.getter()()
-    t.depend(module, access, f"import {name}", lasting=True)
+    t.depend(module, access, f"import {name}", lasting=name.split(".")[0] in LIBRARIES)
     return module
 
 

@@ -1,6 +1,7 @@
 """What another process could not recognise: such programs are not kept, and trace anew."""
 
 import functools
+import linecache
 
 import numpy as np
 import pytest
@@ -11,6 +12,12 @@ from adcompile.primitives.registry import EXPANSIONS
 
 NOT_KEPT = {
     "hash of a word": "def f(x): return x if hash('a') > 0 else x",
+    "address of an object": "def f(x): return x if id(f) else 2.0 * x",
+    "abstract class": (
+        "import abc\nclass A(abc.ABC): pass\nA.register(int)\nn = 1\n"
+        "def f(x): return x if isinstance(n, A) else 2.0 * x"
+    ),
+    "state of NumPy": "def f(x): return x if np.geterr()['divide'] == 'warn' else 2.0 * x",
     "operator of a class": (
         "class V:\n    def __eq__(self, other): return True\nv = V()\ndef f(x): return x if v == 1 else 2.0 * x"
     ),
@@ -39,6 +46,17 @@ def test_a_function_without_source_is_refused_every_time(traces):
         exec("def f(x): return x", space)
         with pytest.raises(adcompile.SourceUnavailable):
             adcompile.grad(space["f"])(1.0)
+
+
+def test_a_function_that_stands_in_no_file(traces, monkeypatch):
+    """A cell of a notebook: its text is known, its file is named after the process."""
+    text = "def f(x): return x * x"
+    monkeypatch.setitem(linecache.cache, "<cell 1>", (len(text), None, [text + "\n"], "<cell 1>"))
+    for _ in range(2):
+        space = {}
+        exec(compile(text, "<cell 1>", "exec"), space)
+        assert adcompile.grad(space["f"])(3.0) == 6.0
+    assert len(traces) == 2
 
 
 def test_without_cache(load, traces, programs_on_disk):
