@@ -10,7 +10,6 @@ the function is traced, and the new answer is kept beside the older ones.
 from __future__ import annotations
 
 import functools
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -69,7 +68,7 @@ def ask(*about: Any) -> Question | None:
         described = describer.each(about)
     except NotDurable:
         return None
-    return None if tool is None else Question(f"{disk.key(tool, json.dumps(described))}.program", describer)
+    return None if tool is None else Question(f"{disk.key(tool, _json().dumps(described))}.program", describer)
 
 
 def find(question: Question) -> Answer | None:
@@ -79,7 +78,7 @@ def find(question: Question) -> Answer | None:
 
 def _records(question: Question) -> list[dict[str, Any]]:
     content = disk.read(question.file)
-    return [] if content is None else json.loads(content)
+    return [] if content is None else _json().loads(content)
 
 
 def _replay(record: dict[str, Any], describer: Describer) -> Answer | None:
@@ -112,7 +111,7 @@ def keep(question: Question, answer: Answer, count: int) -> None:
     if any(d.changed() for d in answer.dependencies if not d.lasting):
         return
     older = [r for r in _records(question) if r["dependencies"] != record["dependencies"]]
-    disk.write(question.file, json.dumps([record, *older[: MOST_ANSWERS - 1]]).encode())
+    disk.write(question.file, _json().dumps([record, *older[: MOST_ANSWERS - 1]]).encode())
 
 
 def _record(answer: Answer, count: int, describer: Describer) -> dict[str, Any]:
@@ -131,8 +130,15 @@ def _record(answer: Answer, count: int, describer: Describer) -> dict[str, Any]:
     }
 
 
+def _json() -> Any:
+    """The module, which is imported with the first program."""
+    import json
+
+    return json
+
+
 def _mark(describer: Describer, value: Any) -> str:
-    return disk.key(json.dumps(describer.describe_taken(value)))
+    return disk.key(_json().dumps(describer.describe_taken(value)))
 
 
 # -- results ----------------------------------------------------------------------------------------------------
