@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from adcompile import disk
 from adcompile.api import Options, Transform
-from adcompile.backend.llvm.engine import cache_folder
 from adcompile.errors import AdcompileError, InvalidArgument
 from adcompile.inspect import graph, stages, table
 from adcompile.inspect.stages import CUDA_STAGES, STAGES, stage
@@ -56,20 +56,14 @@ def _parser() -> argparse.ArgumentParser:
     given.add_argument("--args", metavar="VALUES", help='the arguments, as "1.5, np.ones(3)" (default: its defaults)')
     given.add_argument("--types", metavar="TYPES", help='their types only, as "float64[n,n], float"')
     show.add_argument("--graph", metavar="FILE", help="save the computational graph as .svg, .dot or .png")
-    cache = commands.add_parser("cache", help="the folder of compiled objects")
-    cache.add_argument("action", choices=("path", "clear"), help="print where it is, or empty it")
+    kept = commands.add_parser("cache", help="the folder of compiled programs")
+    kept.add_argument("action", choices=("path", "clear"), help="print where it is, or empty it")
     return parser
 
 
 def _cache(action: str) -> str:
-    """What ``cache`` prints; ``clear`` deletes the objects."""
-    folder = cache_folder()
-    if action == "path":
-        return str(folder)
-    files = list(folder.glob("*.o"))
-    for file in files:
-        file.unlink(missing_ok=True)
-    return f"deleted {len(files)} objects from {folder}"
+    """What ``cache`` prints; ``clear`` deletes the files."""
+    return str(disk.folder()) if action == "path" else f"deleted {disk.clear()} files from {disk.folder()}"
 
 
 def _show(options: argparse.Namespace) -> str:

@@ -12,19 +12,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from adcompile.dispatch import Flatten, flattener
-from adcompile.errors import InvalidArgument, NotDifferentiable, UnsupportedAlias, UnsupportedDtype
+from adcompile import recall
+from adcompile.dispatch import Flatten, canonical, flattener, overlap
+from adcompile.errors import InvalidArgument, UnsupportedAlias, UnsupportedDtype
 from adcompile.frontend.calls import INLINE
-from adcompile.frontend.resolve import watch
-from adcompile.frontend.trace import Inner, Known, Results, Signature, Traced, signature_of, splice, trace, trace_inner
-from adcompile.frontend.tracer import Capture, Tracer, is_on_device
+from adcompile.frontend.dependencies import watch
+from adcompile.frontend.trace import Inner, Results, Signature, Traced, signature_of, splice, trace, trace_inner
+from adcompile.frontend.tracer import Tracer, is_on_device
 from adcompile.frontend.values import Closure, Method
 from adcompile.ir import Array, Scalar, Trace, is_float
 from adcompile.modes import Mode, Program
+from adcompile.positions import leaf_positions
 from adcompile.transform.simplify import simplify
-from adcompile.tree import flatten, unflatten
+from adcompile.tree import flatten
 
 if TYPE_CHECKING:
     from adcompile.inspect import Graph, Subject, Table
@@ -47,7 +47,7 @@ class Options:
     backend : "llvm" (the default), "numba", "python" (the generated source in CPython), or "cuda" (an NVIDIA GPU).
     parallel : share the iterations of loops among threads, as many as `adcompile.get_num_threads` says (llvm only).
     fastmath : let LLVM reorder floating-point arithmetic; on a GPU, approximate functions.
-    cache : keep compiled objects on disk.
+    cache : keep compiled programs on disk, and use those that are there.
     """
 
     backend: str = "llvm"
@@ -78,16 +78,36 @@ class Options:
 
 @dataclass(frozen=True, eq=False)
 class Compiled:
-    """One specialisation: the program, how to call it, and whether what it was compiled with has changed."""
+    """One specialisation: how to call it, and whether what it was compiled with has changed.
+
+    Attributes
+    ----------
+    run : from flat arguments to flat results.
+    flatten, rebuild : from the arguments of a call, and to what the user gets.
+    captures : how the captured arrays are taken, with their labels; they are the first params.
+    names, written : of the params, and the positions of those whose array the function writes into.
+    look : the traces; a program that comes from disk is traced when somebody asks for them.
+    """
 
     signature: Signature
-    primal: Traced
-    program: Program
     run: Callable[..., tuple[Any, ...]]
     flatten: Flatten | None
     rebuild: Callable[[Sequence[Any]], Any]
-    captures: tuple[Capture, ...]
+    captures: tuple[tuple[Callable[[], Any], str], ...]
+    names: tuple[str, ...]
+    written: tuple[int, ...]
     stale: Callable[[], bool]
+    look: Callable[[], tuple[Traced, Program]]
+
+    @property
+    def primal(self) -> Traced:
+        """The function as it was traced."""
+        return self.look()[0]
+
+    @property
+    def program(self) -> Program:
+        """What was asked of it."""
+        return self.look()[1]
 
 
 class Transform:
@@ -102,6 +122,9 @@ class Transform:
         self.fast: Compiled | None = None
         if not isinstance(function, Closure | Method):
             functools.update_wrapper(self, function, updated=())
+
+    def __adcompile_state__(self) -> tuple[Any, ...]:
+        return self.function, self.mode, self.options
 
     def __repr__(self) -> str:
         return f"<adcompile.{self.mode.name} of {getattr(self.function, '__name__', self.function)}>"
@@ -126,10 +149,10 @@ class Transform:
         """Run on arguments, with ``seeds`` (tangents or cotangents, flat) as further parameters of the program."""
         signature, leaves = self._signature(args, keywords)
         compiled = self._specialise(signature, args, keywords)
-        found = compiled.run(*self._flat(compiled, leaves), *map(_canonical, seeds))
+        found = compiled.run(*self._flat(compiled, leaves), *map(canonical, seeds))
         if found is NotImplemented:
             raise InvalidArgument("a seed does not have the dtype and shape of what it belongs to")
-        return compiled.program.results.rebuild(found)
+        return compiled.rebuild(found)
 
     def _signature(self, args: Sequence[Any], keywords: dict[str, Any]) -> tuple[Signature, list[Any]]:
         """The signature of a call and its leaves, or an error that names the argument."""
@@ -145,22 +168,22 @@ class Transform:
             raise error
 
     def _flat(self, compiled: Compiled, leaves: Sequence[Any]) -> list[Any]:
-        captured = [_canonical(c.get()) for c in compiled.captures]
-        given = [_canonical(leaves[k]) for k in compiled.signature.dynamic]
+        captured = [canonical(get()) for get, _ in compiled.captures]
+        given = [canonical(leaves[k]) for k in compiled.signature.dynamic]
         flat = captured + given
         if self.options.backend != "cuda" and any(map(is_on_device, flat)):
             raise InvalidArgument(
                 f"an argument is on a GPU, and the {self.options.backend} backend computes on the CPU",
                 remedy='Use backend="cuda", or copy it to the host.',
             )
-        for k in compiled.primal.written:
-            self._refuse_overlap(compiled, flat, k)
+        for k in compiled.written:
+            self._refuseoverlap(compiled, flat, k)
         return flat
 
-    def _refuse_overlap(self, compiled: Compiled, flat: Sequence[Any], k: int) -> None:
+    def _refuseoverlap(self, compiled: Compiled, flat: Sequence[Any], k: int) -> None:
         for j, other in enumerate(flat):
-            if j != k and _overlap(other, flat[k]):
-                names = [p.name for p in compiled.primal.trace.params]
+            if j != k and overlap(other, flat[k]):
+                names = compiled.names
                 raise UnsupportedAlias(
                     f"arguments {names[j]} and {names[k]} share memory and {names[k]} is written", None, "Pass copies."
                 )
@@ -171,29 +194,43 @@ class Transform:
             compiled = self._compile(signature, args, keywords)
             self.compiled[signature] = compiled
         self.last = compiled
-        plain = not compiled.captures and not compiled.primal.written and not keywords
+        plain = not compiled.captures and not compiled.written and not keywords
         self.fast = compiled if plain and self.options.backend == "llvm" else None
         return compiled
 
     def _compile(self, signature: Signature, args: Sequence[Any], keywords: dict[str, Any]) -> Compiled:
-        traced = trace(self.function, signature, argument_names(self.function, args, keywords))
+        """The program from disk, where what is there was made of the same; else traced, compiled, and kept there."""
+        names = argument_names(self.function, args, keywords)
+        question = None
+        if self.options.cache and self.options.backend == "llvm":
+            question = recall.ask(self.function, self.mode, self.options, signature, names)
+        if question is not None and (found := self._recalled(question, signature, names)) is not None:
+            return found
+        traced, program = found = self._differentiate(signature, names)
+        code = compile_program(program.trace, self.options)
+        params = tuple(p.name for p in traced.trace.params)
+        rebuild = program.results.rebuild
+        answer = recall.Answer(traced.dependencies, traced.arrays, rebuild, params, traced.written, code.linkage)
+        if question is not None:
+            recall.keep(question, answer, len(program.trace.results))
+        return _compiled(signature, answer, code.run, lambda: found)
+
+    def _recalled(self, question: recall.Question, signature: Signature, names: Sequence[str]) -> Compiled | None:
+        from adcompile.backend.llvm import linking
+
+        answer = recall.find(question)
+        run = None if answer is None else linking.recall(answer.linkage)
+        if answer is None or run is None:
+            return None
+        return _compiled(signature, answer, run, functools.cache(lambda: self._differentiate(signature, names)))
+
+    def _differentiate(self, signature: Signature, names: Sequence[str]) -> tuple[Traced, Program]:
+        """The trace of the function, and the program of what is asked of it."""
+        traced = trace(self.function, signature, names)
         self._refuse_writes(traced)
-        offset = len(traced.captures)
-        positions = leaf_positions(signature, argument_names(self.function, args, keywords), offset)
+        positions = leaf_positions(signature, names, len(traced.captures))
         program = self.mode.program(traced.trace, traced.results, positions)
-        program = replace(program, trace=simplify(program.trace, final=True))
-        run = compile_program(program.trace, self.options)
-        flatten = None if signature.is_flat else flattener(signature)
-        return Compiled(
-            signature,
-            traced,
-            program,
-            run,
-            flatten,
-            program.results.rebuild,
-            traced.captures,
-            watch(traced.dependencies),
-        )
+        return traced, replace(program, trace=simplify(program.trace, final=True))
 
     def _refuse_writes(self, traced: Traced) -> None:
         """``jit`` stands for the function, which would change its arguments; compiled code does not."""
@@ -244,7 +281,7 @@ class Transform:
         """The program for some arguments, which must capture nothing."""
         compiled = self.specialisation(*args, **keywords)
         if compiled.captures:
-            names = ", ".join(c.label for c in compiled.captures)
+            names = ", ".join(label for _, label in compiled.captures)
             raise InvalidArgument(f"the program captures arrays ({names})", remedy="Pass them as arguments.")
         return compiled.program.trace
 
@@ -299,74 +336,47 @@ class Transform:
         return Subject(self.function, self.mode, compiled.primal.trace, compiled.program.trace, chosen, varied, values)
 
 
+def _compiled(
+    signature: Signature, answer: recall.Answer, run: Callable[..., Any], look: Callable[[], tuple[Traced, Program]]
+) -> Compiled:
+    flatten = None if signature.is_flat else flattener(signature)
+    captures = tuple((get, label) for _, get, label in answer.arrays)
+    stale = watch(answer.dependencies)
+    return Compiled(signature, run, flatten, answer.rebuild, captures, answer.names, answer.written, stale, look)
+
+
 assert INLINE == "__adcompile_inline__"
 
 
-def _overlap(one: Any, two: Any) -> bool:
-    """Whether two arguments share memory."""
-    if isinstance(one, np.ndarray) and isinstance(two, np.ndarray):
-        return np.shares_memory(one, two)
-    if not (is_on_device(one) and is_on_device(two)):
-        return False
-    if one is two:
-        return True
-    (first, end), (second, stop) = _extent(one), _extent(two)
-    return first < stop and second < end
+@dataclass(frozen=True)
+class Code:
+    """A compiled program: from flat arguments to a tuple of flat results, and how it is linked where it is kept."""
+
+    run: Callable[..., tuple[Any, ...]]
+    linkage: list[Any]
 
 
-def _extent(value: Any) -> tuple[int, int]:
-    """Where an array on a device begins and ends; in Numba's simulator nowhere."""
-    interface = getattr(value, "__cuda_array_interface__", None)
-    if interface is None:
-        return 0, 0
-    start, size = interface["data"][0], np.dtype(interface["typestr"]).itemsize
-    return start, start + size * int(np.prod(interface["shape"]))
-
-
-def _canonical(value: Any) -> Any:
-    """An argument as compiled code takes it: C-contiguous, aligned, native; a zero-dimensional array as its element."""
-    if not isinstance(value, np.ndarray):
-        plain = type(value) in (float, bool) or isinstance(value, np.generic) or is_on_device(value)
-        return value if plain else _number(value)
-    if value.ndim == 0:
-        return value[()]
-    if not value.dtype.isnative:
-        value = value.astype(value.dtype.newbyteorder("="))
-    if type(value) is not np.ndarray:
-        return np.array(value, order="C", subok=False)
-    return np.require(value, requirements=["C", "A"])
-
-
-def _number(value: Any) -> Any:
-    """A Python number as compiled code takes it: an int of 64 bits, no subclass."""
-    if not isinstance(value, int):
-        return float(value)
-    if not -(2**63) <= value < 2**63:
-        raise InvalidArgument("an int of more than 64 bits is not supported", remedy="Pass a float.")
-    return int(value)
-
-
-def compile_program(program: Trace, options: Options) -> Callable[..., tuple[Any, ...]]:
-    """A function from flat arguments to a tuple of flat results."""
+def compile_program(program: Trace, options: Options) -> Code:
+    """The code of a program, from the backend that the options name."""
     if options.backend == "python":
         from adcompile.backend import python
 
-        return python.compile(program)
+        return Code(python.compile(program), [])
     from adcompile.lower import executable, lower
 
     if options.backend == "numba":
         from adcompile.backend import numba
 
-        return numba.compile(executable(program), fastmath=options.fastmath)
+        return Code(numba.compile(executable(program), fastmath=options.fastmath), [])
     if options.backend == "cuda":
         from adcompile.backend import cuda
 
-        return cuda.compile(lower(program, vectors=False), fastmath=options.fastmath)
+        return Code(cuda.compile(lower(program, vectors=False), fastmath=options.fastmath), [])
     from adcompile.backend import llvm
 
-    return llvm.compile(
-        executable(program, threads=options.parallel), fastmath=options.fastmath, cache=options.cache
-    ).call
+    lowered = executable(program, threads=options.parallel)
+    compiled = llvm.compile(lowered, fastmath=options.fastmath, cache=options.cache)
+    return Code(compiled.call, compiled.linkage.plain())
 
 
 def argument_names(function: Any, args: Sequence[Any], keywords: dict[str, Any]) -> list[str]:
@@ -380,75 +390,6 @@ def argument_names(function: Any, args: Sequence[Any], keywords: dict[str, Any])
     named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     positional = [named[k] if k < len(named) else f"x{k + 1}" for k in range(len(args))]
     return [*positional, *sorted(keywords)]
-
-
-@dataclass(frozen=True)
-class Positions:
-    """Where each argument's leaves are among the params of a trace."""
-
-    names: tuple[str, ...]
-    params: tuple[tuple[int | None, ...], ...]
-    structures: tuple[Any, ...]
-    leaves: tuple[tuple[Any, ...], ...]
-
-    def argument(self, which: int | str) -> int:
-        """The index of an argument given by position or name."""
-        if isinstance(which, str):
-            if which not in self.names:
-                raise InvalidArgument(f"no argument named {which!r}", remedy=f"Arguments: {', '.join(self.names)}.")
-            return self.names.index(which)
-        count = len(self.names)
-        if not -count <= which < count:
-            raise InvalidArgument(f"argnums {which} with {count} arguments", remedy="Positions count from 0.")
-        return which % count
-
-    def floats(self, which: int | str) -> list[int]:
-        """The params of an argument; every number in it must be a float."""
-        k = self.argument(which)
-        wanted = []
-        for param, leaf in zip(self.params[k], self.leaves[k], strict=True):
-            if param is None and isinstance(leaf, Known) and not isinstance(leaf.value, bool):
-                continue
-            dtype = getattr(leaf, "dtype", "bool")
-            if param is None or not dtype.startswith("float"):
-                raise NotDifferentiable(
-                    f"argument {self.names[k]!r} holds {str(leaf) if param is not None else 'a bool'}: no derivative",
-                    None,
-                    "Pass floats (2.0 instead of 2, a.astype(float)), or choose other argnums.",
-                )
-            wanted.append(param)
-        if not wanted:
-            raise NotDifferentiable(f"argument {self.names[k]!r} holds no float", None, "Choose other argnums.")
-        return wanted
-
-    def is_leaf(self, which: int | str) -> bool:
-        """Whether an argument is one number or array."""
-        return self.structures[self.argument(which)].kind is None
-
-    def rebuild(self, which: int | str, values: Sequence[Any]) -> Any:
-        """An argument's container with the given values for its params; None where a leaf is no number."""
-        k = self.argument(which)
-        if None in self.params[k]:
-            rest = iter(values)
-            values = [None if p is None else next(rest) for p in self.params[k]]
-        return unflatten(self.structures[k], values)
-
-
-def leaf_positions(signature: Signature, names: Sequence[str], offset: int) -> Positions:
-    """Where the leaves of each argument are among the params, ``offset`` captured arrays first."""
-    children = (*signature.structure.children[0].children, *signature.structure.children[1].children)
-    place, leaf = offset, 0
-    params, leaves = [], []
-    for child in children:
-        own = signature.leaves[leaf : leaf + child.count]
-        found: list[int | None] = []
-        for one in own:
-            found.append(None if isinstance(one, Known) else place)
-            place += not isinstance(one, Known)
-        params.append(tuple(found))
-        leaves.append(tuple(own))
-        leaf += child.count
-    return Positions(tuple(names), tuple(params), tuple(children), tuple(leaves))
 
 
 __all__ = ["Array", "Compiled", "Options", "Results", "Scalar", "Transform", "flatten"]

@@ -56,6 +56,9 @@ class checkpoint:
     def __repr__(self) -> str:
         return f"<adcompile.checkpoint of {getattr(self.function, '__name__', self.function)}>"
 
+    def __adcompile_state__(self) -> tuple[Any, ...]:
+        return (self.function,)
+
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         """Run the Python function."""
         return self.function(*args, **keywords)

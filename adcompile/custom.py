@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from adcompile.errors import InvalidArgument, MissingRule, UnsupportedAlias
 from adcompile.frontend.calls import call
+from adcompile.frontend.dependencies import Access
 from adcompile.frontend.trace import Inner, Known, trace_inner
 from adcompile.frontend.tracer import Tracer
 from adcompile.frontend.values import Reference
@@ -46,6 +47,9 @@ class _Ruled:
         """Run the Python function."""
         return self.function(*args, **keywords)
 
+    def __adcompile_state__(self) -> tuple[Any, ...]:
+        return self.function, self.rules
+
     @property
     def label(self) -> str:
         """The function's name, for messages."""
@@ -53,6 +57,7 @@ class _Ruled:
 
     def __adcompile_inline__(self, t: Tracer, args: Sequence[Any], keywords: dict[str, Any]) -> Any:
         """Emit the equation into a trace in progress."""
+        t.depend(self.rules, Access("attribute", self, "rules"), f"{self.label}:rules")
         if not self.rules:
             raise MissingRule(f"{self.label} has no rule yet", t.loc, f"Call {self.label}.{_DEFINE[self.kind]} first.")
         call = _Call(t, self.label, self._positional(t, args, keywords))

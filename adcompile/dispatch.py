@@ -1,7 +1,8 @@
-"""From the arguments of a call to flat leaves, by a small function generated for one signature.
+"""From the arguments of a call to what compiled code takes.
 
-It checks the containers' classes, lengths and keys and the known leaves, and returns None where a call differs; the
-types of the numbers and arrays are left to the compiled entry, which checks them anyway.
+A small function generated for one signature takes containers apart. It checks their classes, lengths and keys and the
+known leaves, and returns None where a call differs; the types of the numbers and arrays are left to the compiled entry,
+which checks them anyway.
 """
 
 from __future__ import annotations
@@ -9,7 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
+from adcompile.errors import InvalidArgument
 from adcompile.frontend.trace import Known, Signature
+from adcompile.frontend.tracer import is_on_device
 from adcompile.tree import Structure
 
 Flatten = Callable[[tuple[Any, ...]], "Sequence[Any] | None"]
@@ -72,3 +77,50 @@ class _Writer:
             self.lines += [f"    if known_{name}.value is not {name}:", "        return None"]
         else:
             self.leaves.append(name)
+
+
+# -- one argument ---------------------------------------------------------------------------------------------------
+
+
+def overlap(one: Any, two: Any) -> bool:
+    """Whether two arguments share memory."""
+    if isinstance(one, np.ndarray) and isinstance(two, np.ndarray):
+        return np.shares_memory(one, two)
+    if not (is_on_device(one) and is_on_device(two)):
+        return False
+    if one is two:
+        return True
+    (first, end), (second, stop) = _extent(one), _extent(two)
+    return first < stop and second < end
+
+
+def _extent(value: Any) -> tuple[int, int]:
+    """Where an array on a device begins and ends; in Numba's simulator nowhere."""
+    interface = getattr(value, "__cuda_array_interface__", None)
+    if interface is None:
+        return 0, 0
+    start, size = interface["data"][0], np.dtype(interface["typestr"]).itemsize
+    return start, start + size * int(np.prod(interface["shape"]))
+
+
+def canonical(value: Any) -> Any:
+    """An argument as compiled code takes it: C-contiguous, aligned, native; a zero-dimensional array as its element."""
+    if not isinstance(value, np.ndarray):
+        plain = type(value) in (float, bool) or isinstance(value, np.generic) or is_on_device(value)
+        return value if plain else _number(value)
+    if value.ndim == 0:
+        return value[()]
+    if not value.dtype.isnative:
+        value = value.astype(value.dtype.newbyteorder("="))
+    if type(value) is not np.ndarray:
+        return np.array(value, order="C", subok=False)
+    return np.require(value, requirements=["C", "A"])
+
+
+def _number(value: Any) -> Any:
+    """A Python number as compiled code takes it: an int of 64 bits, no subclass."""
+    if not isinstance(value, int):
+        return float(value)
+    if not -(2**63) <= value < 2**63:
+        raise InvalidArgument("an int of more than 64 bits is not supported", remedy="Pass a float.")
+    return int(value)

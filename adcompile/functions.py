@@ -17,6 +17,7 @@ from adcompile.ir import is_float
 from adcompile.mapping import AxesTree, Mapped
 from adcompile.modes import Argnums, Batched, Gradient, HessianVector, Jacobian, Mode, Primal, Pullback, Tangent
 from adcompile.primitives import EXPANSIONS
+from adcompile.primitives.registry import own_tables
 from adcompile.tree import flatten, map_leaves
 
 
@@ -161,6 +162,9 @@ class HessianVectorProduct:
 
     def __init__(self, f: Any, argnums: Argnums, options: dict[str, Any]):
         self.transform = Transform(f, HessianVector(argnums), Options.of(options))
+
+    def __adcompile_state__(self) -> tuple[Any, ...]:
+        return (self.transform,)
 
     def __call__(self, *args: Any) -> Any:
         """The product at ``args[:-1]`` with ``args[-1]``."""
@@ -313,6 +317,7 @@ def stop_gradient(x: Any) -> Any:
 
 
 EXPANSIONS[stop_gradient] = lambda op, x: map_leaves(op.stop_gradient, x)
+own_tables()
 for _static in (grad, value_and_grad, jit, jacfwd, jacrev, hessian, hvp, vmap):
     setattr(_static, STATIC, True)
 jvp.__adcompile_inline__ = _inline_jvp  # type: ignore[attr-defined]

@@ -36,6 +36,9 @@ class Mapped:
             functools.update_wrapper(self, function, updated=())
         self.function, self.in_axes, self.out_axes = function, in_axes, out_axes
 
+    def __adcompile_state__(self) -> tuple[Any, ...]:
+        return self.function, self.in_axes, self.out_axes
+
     @property
     def label(self) -> str:
         """The function's name, for messages."""

@@ -6,8 +6,6 @@ JAX takes the derivatives in three ways (reverse inside forward, forward inside 
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -54,22 +52,10 @@ def ours(dtype: str, *, parallel: bool = False) -> Case:
 
     adcompile.set_num_threads(THREADS)
     arguments = data(dtype)
-    adcompile.grad(lambda x: x * x, cache=False)(2.0)
-    options = {"cache": False, "parallel": parallel}
-    gradient, primal = adcompile.value_and_grad(loss, **options), adcompile.jit(loss, **options)
+    adcompile.grad(lambda x: x * x)(2.0)
+    gradient = adcompile.value_and_grad(loss, parallel=parallel)
+    primal = adcompile.jit(loss, parallel=parallel)
     return Case(lambda: gradient(*arguments), lambda: primal(*arguments))
-
-
-def from_disk(dtype: str) -> Case:
-    """The machine code is on disk, where another compilation of the same program has left it."""
-    import adcompile
-
-    folder = tempfile.TemporaryDirectory()
-    os.environ["ADCOMPILE_CACHE_DIR"] = folder.name  # this workload has its process for itself
-    arguments = data(dtype)
-    adcompile.value_and_grad(loss)(*arguments)
-    gradient = adcompile.value_and_grad(loss)
-    return Case(lambda kept=folder: gradient(*arguments))
 
 
 def by_hand(dtype: str) -> Case:
@@ -148,7 +134,6 @@ BUILDS: dict[str, Callable[..., Case]] = {
     "JAX jit, Taylor mode": partial(jax_jit, "taylor"),
     "adcompile llvm": ours,
     "adcompile llvm, parallel": partial(ours, parallel=True),
-    "adcompile llvm, from the disk cache": from_disk,
     "PyTorch eager": torch_eager,
     "hand-written NumPy": by_hand,
 }

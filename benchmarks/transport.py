@@ -66,9 +66,9 @@ def ours(backend: str, function: Callable) -> Case:
     import adcompile
 
     args = data()
-    adcompile.grad(lambda x: x * x, backend=backend, cache=False)(2.0)
-    gradient = adcompile.value_and_grad(function, backend=backend, cache=False)
-    primal = adcompile.jit(function, backend=backend, cache=False)
+    adcompile.grad(lambda x: x * x, backend=backend)(2.0)
+    gradient = adcompile.value_and_grad(function, backend=backend)
+    primal = adcompile.jit(function, backend=backend)
     return Case(lambda: gradient(*args), lambda: primal(*args))
 
 

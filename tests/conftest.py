@@ -7,6 +7,14 @@ def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="rewrite the golden files from what is generated now")
 
 
+@pytest.fixture(autouse=True)
+def programs_on_disk(monkeypatch):
+    """Every test traces: what an earlier run left on disk is not looked at. `tests/recall` has a fixture of its own."""
+    from adcompile import recall
+
+    monkeypatch.setattr(recall, "ask", lambda *about: None)
+
+
 @pytest.fixture
 def verified(monkeypatch):
     """Run the IR verifier on every trace that a test makes: primal, derivative, and lowered."""

@@ -13,8 +13,11 @@ from typing import Any
 import numpy as np
 
 from adcompile.errors import AdcompileError, InvalidArgument, MissingRule, UnsupportedSyntax
+from adcompile.frontend.attributes import attribute
+from adcompile.frontend.dependencies import Access
 from adcompile.frontend.expressions import is_sequence, made_list, require_own, static_items, view
 from adcompile.frontend.resolve import Scope, define, plain_function, unwrap
+from adcompile.frontend.special import special
 from adcompile.frontend.tracer import MAX_DEPTH, Frame, Tracer
 from adcompile.frontend.values import Closure, Method, Range, Reference, has_dynamic, is_dynamic
 from adcompile.frontend.views import Frozen, Reshaped, Transposed, in_c_order
@@ -38,7 +41,8 @@ def call(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping[str, A
     if isinstance(function, Closure):
         return call_closure(t, function, args, keywords)
     if isinstance(function, functools.partial):
-        return call(t, function.func, [*function.args, *args], {**function.keywords, **keywords})
+        given, named = _bound(t, function)
+        return call(t, function.func, [*given, *args], {**named, **keywords})
     if isinstance(function, types.MethodType):
         return call(t, function.__func__, [_receiver(t, function.__self__), *args], keywords)
     if hasattr(function, INLINE) and not isinstance(function, type):
@@ -56,9 +60,18 @@ def call(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping[str, A
     return _call_other(t, function, args, keywords)
 
 
+def _bound(t: Tracer, function: functools.partial) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """The arguments that a partial call holds; those of one from outside are watched, arrays become parameters."""
+    if any(function is made for made in t.held):
+        return function.args, function.keywords
+    name = type(function).__name__
+    given = t.lift(function.args, Access("attribute", function, "args"), f"{name}:args")
+    return given, t.lift(function.keywords, Access("attribute", function, "keywords"), f"{name}:keywords")
+
+
 def _receiver(t: Tracer, owner: Any) -> Any:
     """The object of a method; one from outside is watched, and its arrays become parameters."""
-    return owner if has_dynamic(owner) else t.lift(owner, lambda: owner, type(owner).__name__, owner)
+    return owner if has_dynamic(owner) else t.lift(owner, Access("itself", owner), type(owner).__name__)
 
 
 def _hashable(function: Any) -> bool:
@@ -99,6 +112,9 @@ def _is_library(function: types.FunctionType) -> bool:
 
 def _call_known(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
     """A call whose arguments are all known: run now, where that has no effect on anything but its result."""
+    method = special(t, args[0], f"__{getattr(function, '__name__', '')}__") if args else None
+    if method is not None:  # abs(), float() and their like
+        return call(t, method, args[1:], keywords)
     home = getattr(function, "__module__", None) or type(getattr(function, "__self__", None)).__module__
     module = "random" if "random" in home else home.split(".")[0]
     if module not in ("builtins", "math", "operator", "numpy") or getattr(function, "__name__", "") in _EFFECTS:
@@ -106,13 +122,30 @@ def _call_known(t: Tracer, function: Any, args: Sequence[Any], keywords: Mapping
             f"{getattr(function, '__name__', function)!r} cannot be called in a traced function", t.loc,
             "Call it outside and pass the result in.",
         )  # fmt: skip
+    if not _repeats(function, module):
+        t.depend(None, Access("unrepeatable", object()), getattr(function, "__name__", ""))
     try:
         return function(*args, **keywords)
     except (TypeError, ValueError, ArithmeticError, LookupError) as error:
         raise InvalidArgument(str(error), t.loc) from error
 
 
-_EFFECTS = {"print", "open", "input", "exec", "eval", "setattr", "delattr", "globals", "locals", "vars", "seed"}
+def _repeats(function: Any, module: str) -> bool:
+    """Whether a call gives in another process what it gives in this one."""
+    if module != "numpy":
+        return function not in (hash, id, dir, issubclass)
+    if isinstance(function, type):
+        return issubclass(function, np.generic | np.dtype | np.finfo | np.iinfo)
+    return (
+        isinstance(function, np.ufunc) or find(function) is not None or getattr(function, "__self__", None) is not None
+    )
+
+
+_EFFECTS = {
+    *("print", "open", "input", "exec", "eval", "setattr", "delattr", "globals", "locals", "vars", "seed", "next"),
+    *("load", "loadtxt", "genfromtxt", "fromfile", "fromregex", "memmap", "save", "savetxt", "savez", "tofile"),
+}
+"""What reads or changes something that no argument shows."""
 _MUTATORS = {"append", "extend", "insert", "pop", "remove", "clear", "update", "setdefault", "reverse", "sort"}
 
 
@@ -219,14 +252,13 @@ def _call_method(t: Tracer, method: Method, args: Sequence[Any], keywords: Mappi
 def call_function(t: Tracer, function: types.FunctionType, args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
     """Trace a Python function in place of its call."""
     function = plain_function(function, t.loc)
-    t.depend(function.__code__, lambda: function.__code__, "__code__", function)
-    frame = Frame(define(function.__code__), Scope(function))
-    defaults, more = function.__defaults__ or (), function.__kwdefaults__ or {}
-    if defaults:
-        defaults = t.lift(defaults, lambda: function.__defaults__ or (), "__defaults__", function)
-    if more:
-        more = t.lift(more, lambda: function.__kwdefaults__ or {}, "__kwdefaults__", function)
-    return run(t, frame, args, keywords, defaults, more)
+    code = function.__code__
+    t.depend(code, Access("attribute", function, "__code__"), "__code__")
+    definition = define(code)
+    t.depend("".join(definition.lines), Access("lines", code, str(len(definition.lines))), "source", lasting=True)
+    defaults = t.lift(function.__defaults__, Access("attribute", function, "__defaults__"), "__defaults__")
+    more = t.lift(function.__kwdefaults__, Access("attribute", function, "__kwdefaults__"), "__kwdefaults__")
+    return run(t, Frame(definition, Scope(function)), args, keywords, defaults or (), more or {})
 
 
 def call_closure(t: Tracer, closure: Closure, args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
@@ -305,7 +337,9 @@ def _construct(t: Tracer, kind: type, args: Sequence[Any], keywords: Mapping[str
     if dataclasses.is_dataclass(kind):
         return kind(*args, **keywords)
     if issubclass(kind, BaseException) or kind in (slice, str, functools.partial):
-        return kind(*args, **keywords)
+        made = kind(*args, **keywords)
+        t.held.append(made)
+        return made
     if not has_dynamic(list(args)) and not has_dynamic(dict(keywords)):
         return _call_known(t, kind, args, keywords)
     raise MissingRule(f"objects of class {kind.__name__} are not supported", t.loc, "Use a namedtuple or a dataclass.")
@@ -320,7 +354,8 @@ def _len(t: Tracer, value: Any) -> Any:
         return size
     if isinstance(value, Handle):
         raise InvalidArgument("a number has no len()", t.loc)
-    return len(value)
+    method = special(t, value, "__len__")
+    return len(value) if method is None else call(t, method, [], {})
 
 
 def _range(t: Tracer, *bounds: Any) -> Range:
@@ -360,6 +395,8 @@ def _reversed(t: Tracer, value: Any) -> Any:
 
 def _isinstance(t: Tracer, value: Any, kinds: Any) -> bool:
     kinds = kinds if isinstance(kinds, tuple) else (kinds,)
+    if any(type(kind) is not type for kind in kinds):  # abstract classes, which others may join at any time
+        t.depend(None, Access("unrepeatable", object()), "isinstance")
     if isinstance(value, Reference):
         return np.ndarray in kinds
     if isinstance(value, Handle):
@@ -370,14 +407,12 @@ def _isinstance(t: Tracer, value: Any, kinds: Any) -> bool:
 
 
 def _getattr(t: Tracer, value: Any, name: str, *default: Any) -> Any:
-    from adcompile.frontend.expressions import attribute
-
     try:
         return attribute(t, value, name)
     except InvalidArgument:
         if not default:
             raise
-        t.depend(False, lambda: hasattr(value, name), f"hasattr {name}", value)
+        t.depend(False, Access("has", value, name), f"hasattr {name}")
         return default[0]
 
 
@@ -385,7 +420,7 @@ def _hasattr(t: Tracer, value: Any, name: str) -> bool:
     if is_dynamic(value):
         return name in ATTRIBUTES or name in METHODS
     found = hasattr(value, name)
-    t.depend(found, lambda: hasattr(value, name), f"hasattr {name}", value)
+    t.depend(found, Access("has", value, name), f"hasattr {name}")
     return found
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import ast
 import operator
-import types
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeGuard
 
 import numpy as np
 
 from adcompile.errors import InvalidArgument, MissingRule, StaticValueRequired, UnsupportedSyntax
+from adcompile.frontend.attributes import attribute
 from adcompile.frontend.resolve import Definition
+from adcompile.frontend.special import contains, special, user_operator
 from adcompile.frontend.tracer import Tracer
 from adcompile.frontend.values import (
     Closure,
     ListValue,
-    Method,
     Range,
     Reference,
     has_dynamic,
@@ -25,7 +25,6 @@ from adcompile.frontend.values import (
 )
 from adcompile.frontend.views import Part
 from adcompile.primitives import Handle, find
-from adcompile.primitives.method_names import ATTRIBUTES, METHODS
 from adcompile.primitives.subscripts import resolve_subscript, subscript
 
 OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
@@ -85,6 +84,9 @@ def _operand(t: Tracer, value: Any) -> Any:
 
 def operate(t: Tracer, function: Any, *operands: Any) -> Any:
     """Apply a Python operator: at once to known values, else as an equation."""
+    found = user_operator(t, function, operands)
+    if found is not NotImplemented:
+        return found
     if not any(map(has_dynamic, operands)):
         try:
             known = function(*operands)
@@ -133,9 +135,17 @@ def truth(t: Tracer, value: Any) -> Any:
             "the truth value of an array is ambiguous", t.loc, "Use np.where, a.any() or a.all(), or index one element."
         )
     if not isinstance(value, Handle):
-        return bool(value)
+        return _known_truth(t, value)
     handle = t.read(value)
     return handle if handle.type.dtype == "bool" else handle != 0
+
+
+def _known_truth(t: Tracer, value: Any) -> Any:
+    """The truth of what is known, asked of a class of the user's as Python asks."""
+    from adcompile.frontend.calls import call
+
+    method = special(t, value, "__bool__") or special(t, value, "__len__")
+    return bool(value) if method is None else truth(t, call(t, method, [], {}))
 
 
 # -- rules ------------------------------------------------------------------------------------------------------
@@ -189,7 +199,7 @@ def _compare_two(t: Tracer, symbol: ast.cmpop, left: Any, right: Any) -> Any:
     if isinstance(symbol, ast.In | ast.NotIn):
         if has_dynamic(left) or has_dynamic(right):
             raise StaticValueRequired("`in` needs values known while tracing", t.loc, "Compare the elements.")
-        return (left in right) == isinstance(symbol, ast.In)
+        return contains(t, left, right) == isinstance(symbol, ast.In)
     return operate(t, OPERATORS[type(symbol)], left, right)
 
 
@@ -258,32 +268,6 @@ def _attribute(t: Tracer, node: ast.Attribute) -> Any:
         return attribute(t, value, node.attr)
 
 
-def attribute(t: Tracer, value: Any, name: str) -> Any:
-    """``value.name``: of a traced array or number, a container, a module or an object from outside."""
-    if is_dynamic(value):
-        if name in ATTRIBUTES:
-            from adcompile.frontend.calls import shared
-
-            return shared(t, name, value, ATTRIBUTES[name](t.op, t.read(value)))
-        if name in METHODS or name == "fill":
-            return Method(value, METHODS.get(name), name)
-        raise MissingRule(f"arrays have no supported attribute {name!r}", t.loc, "See docs/language.md.")
-    try:
-        found = getattr(value, name)
-    except AttributeError as error:
-        raise InvalidArgument(str(error), t.loc) from None
-    if isinstance(value, types.ModuleType) and value.__name__.split(".")[0] in ("numpy", "math", "scipy"):
-        return found
-    if isinstance(value, types.ModuleType) or not _is_traced_container(value):
-        owner = getattr(value, "__name__", type(value).__name__)
-        return t.lift(found, lambda: getattr(value, name), f"{owner}:{name}", value)
-    return found
-
-
-def _is_traced_container(value: Any) -> bool:
-    return isinstance(value, tuple | list | dict) or hasattr(value, "__dataclass_fields__")
-
-
 def view(t: Tracer, base: Reference, how: Any) -> Reference:
     """A view of an array object."""
     return Reference(None, t.regions[-1].serial, base, how)
@@ -319,6 +303,11 @@ def get_item(t: Tracer, value: Any, key: Any) -> Any:
                 t.loc,
                 "Stack equal arrays with np.stack.",
             )
+        method = special(t, value, "__getitem__")
+        if method is not None:
+            from adcompile.frontend.calls import call
+
+            return call(t, method, [key], {})
         try:
             return value[key]
         except (LookupError, TypeError) as error:

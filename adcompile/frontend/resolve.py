@@ -1,27 +1,19 @@
-"""From a Python callable to its syntax tree, and from a name in it to what the name means.
-
-Every value a trace takes from outside (a global, a closure cell, an attribute) is noted as a `Dependency`, so that the
-next call can tell whether compiled code is stale.
-"""
+"""From a Python callable to its syntax tree, and from a name in it to what holds the name."""
 
 from __future__ import annotations
 
 import ast
-import builtins
 import functools
 import inspect
 import linecache
 import textwrap
 import types
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from adcompile.errors import SourceUnavailable, UnsupportedSyntax
+from adcompile.frontend.dependencies import Access, Same
 from adcompile.source import SourceLoc
-from adcompile.tree import flatten
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +23,7 @@ class Definition:
     node: ast.FunctionDef | ast.Lambda
     file: str
     name: str
+    lines: tuple[str, ...] = ()
 
     def locate(self, node: ast.AST) -> SourceLoc:
         """The place of a node in the user's file."""
@@ -41,9 +34,15 @@ class Definition:
         return SourceLoc(self.file, line, column, end if end and same else column + 1, self.name)
 
 
-@functools.lru_cache(maxsize=1024)
 def define(code: types.CodeType) -> Definition:
     """The definition whose compiled form is ``code``."""
+    return _define(Same(code))
+
+
+@functools.lru_cache(maxsize=1024)
+def _define(held: Same) -> Definition:
+    """The same, once for each object: equal bytecode may stand in another place, and have other defaults."""
+    code: types.CodeType = held.held
     file = code.co_filename
     lines = linecache.getlines(file) or _fetch(code)
     if not lines:
@@ -69,7 +68,7 @@ def define(code: types.CodeType) -> Definition:
         raise SourceUnavailable(
             f"several lambdas stand on line {code.co_firstlineno} of {file}", remedy="Give each its own line."
         )
-    return Definition(found[0], file, code.co_name)
+    return Definition(found[0], file, code.co_name, tuple(lines[code.co_firstlineno - 1 : found[0].end_lineno]))
 
 
 def _fetch(code: types.CodeType) -> list[str]:
@@ -131,74 +130,6 @@ def unwrap(function: Any) -> Any:
 
 # -- names ------------------------------------------------------------------------------------------------------
 
-MISSING = object()
-
-
-@dataclass(frozen=True, eq=False)
-class Dependency:
-    """A value that a trace took from outside, and how to take it again."""
-
-    label: str
-    get: Callable[[], Any]
-    value: Any
-    fingerprint: Any
-
-    def changed(self) -> bool:
-        """Whether a new trace would see another value."""
-        try:
-            return fingerprint(self.get()) != self.fingerprint
-        except (AttributeError, KeyError, NameError, ValueError):
-            return True
-
-
-@dataclass(frozen=True, eq=False)
-class _Same:
-    """Equal only for the same object."""
-
-    held: Any
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.held is self.held
-
-    def __hash__(self) -> int:
-        return id(self.held)
-
-
-_CODE = (types.CodeType, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, np.ufunc, type)
-_FIXED = (*_CODE, bool, int, float, str)
-"""Classes whose objects mean the same to a trace as long as they are the same object."""
-
-
-def watch(dependencies: Sequence[Dependency]) -> Callable[[], bool]:
-    """A quick test whether any of some dependencies has changed."""
-    fixed = [(d.get, d.value, d) for d in dependencies if isinstance(d.value, _FIXED)]
-    others = [d for d in dependencies if not isinstance(d.value, _FIXED)]
-
-    def changed() -> bool:
-        try:
-            for get, value, dependency in fixed:
-                if get() is not value and dependency.changed():
-                    return True
-        except (AttributeError, KeyError, NameError, ValueError):
-            return True
-        return bool(others) and any(d.changed() for d in others)
-
-    return changed
-
-
-def fingerprint(value: Any) -> Any:
-    """What a trace depends on in a value: numbers by value and type, arrays by signature, anything else by identity."""
-    if isinstance(value, np.ndarray):
-        return ("array", value.dtype.str, tuple(1 if n == 1 else 0 for n in value.shape))
-    if isinstance(value, bool | int | float | str | np.generic):
-        return (type(value), repr(value))
-    if isinstance(value, set | frozenset):
-        return (type(value), frozenset(map(fingerprint, value)))
-    leaves, structure = flatten(value)
-    if structure.kind is None:
-        return _Same(value)
-    return (structure, tuple(map(fingerprint, leaves)))
-
 
 class Scope:
     """The names around a function: its closure cells, its module's globals, the builtins."""
@@ -207,17 +138,11 @@ class Scope:
         self.function = function
         self.cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
 
-    def getter(self, name: str) -> Callable[[], Any]:
-        """A function that looks the name up now."""
+    def access(self, name: str) -> Access:
+        """How the name is looked up."""
         if name in self.cells:
-            cell = self.cells[name]
-            return lambda: cell.cell_contents
-        space = self.function.__globals__
-        if name in space:
-            return lambda: space[name]
-        if hasattr(builtins, name):
-            return lambda: getattr(builtins, name)
-        raise KeyError(name)
+            return Access("cell", self.cells[name])
+        return Access("global", self.function.__globals__, name)
 
 
 def _place_of(code: types.CodeType) -> SourceLoc | None:

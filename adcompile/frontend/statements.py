@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from adcompile.errors import AdcompileError, InvalidArgument, UnsupportedSyntax
+from adcompile.frontend.attributes import attribute
+from adcompile.frontend.dependencies import LIBRARIES, Access
 from adcompile.frontend.expressions import (
     OPERATORS,
     closure,
@@ -220,16 +222,21 @@ def _define(t: Tracer, node: ast.FunctionDef) -> None:
 
 
 def _import(t: Tracer, node: ast.Import | ast.ImportFrom) -> None:
-    import importlib
-
     for alias in node.names:
         if isinstance(node, ast.Import):
-            module = importlib.import_module(alias.name)
+            module = _module(t, alias.name)
             name = alias.asname or alias.name.split(".")[0]
-            t.frame.locals[name] = module if alias.asname else importlib.import_module(name)
+            t.frame.locals[name] = module if alias.asname else _module(t, name)
         else:
-            module = importlib.import_module(node.module or "")
-            t.frame.locals[alias.asname or alias.name] = getattr(module, alias.name)
+            module = _module(t, node.module or "")
+            t.frame.locals[alias.asname or alias.name] = attribute(t, module, alias.name)
+
+
+def _module(t: Tracer, name: str) -> Any:
+    access = Access("module", None, name)
+    module = access.getter()()
+    t.depend(module, access, f"import {name}", lasting=name.split(".")[0] in LIBRARIES)
+    return module
 
 
 def _if(t: Tracer, node: ast.If) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from adcompile.errors import InvalidArgument
 from adcompile.frontend.calls import call
-from adcompile.frontend.resolve import Dependency, _Same
+from adcompile.frontend.dependencies import Dependency, Same
 from adcompile.frontend.tracer import Capture, Tracer, is_on_device, type_of
 from adcompile.frontend.values import ListValue, Reference, is_dynamic
 from adcompile.ir import Array, Atom, Const, Trace, Type, Value, free_values, is_float
@@ -37,7 +37,7 @@ class Known:
     def key(self) -> Any:
         """What two equal ones share."""
         plain = self.value is None or isinstance(self.value, bool | str)
-        return (type(self.value), self.value) if plain else _Same(self.value)
+        return (type(self.value), self.value) if plain else Same(self.value)
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Traced:
     ----------
     trace : params are the captured arrays, then the dynamic argument leaves; results are the dynamic result leaves.
     captures : the captured arrays, in the order of the first params.
-    dependencies : values from outside that were compiled in.
+    dependencies, arrays : values from outside that were compiled in, and the captured arrays; see `Surroundings`.
     written : positions of params (captures counted) whose array the function writes into.
     """
 
@@ -107,6 +107,7 @@ class Traced:
     signature: Signature
     captures: tuple[Capture, ...]
     dependencies: tuple[Dependency, ...]
+    arrays: tuple[tuple[Any, Callable[[], Any], str], ...]
     written: tuple[int, ...]
     held: tuple[Any, ...]
 
@@ -140,7 +141,8 @@ def trace(function: Callable[..., Any], signature: Signature, argument_names: Se
         results,
         signature,
         captures,
-        tuple(t.dependencies.values()),
+        tuple(t.outside.dependencies.values()),
+        tuple(t.outside.arrays.values()),
         written,
         tuple(t.held),
     )

@@ -8,6 +8,7 @@ that write into their arguments mean what they mean in NumPy.
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from adcompile.errors import AdcompileError, InvalidArgument, UnsupportedAlias, UnsupportedDtype, UnsupportedSyntax
-from adcompile.frontend.resolve import Definition, Dependency, Scope, fingerprint
+from adcompile.frontend.dependencies import GONE, Access, Surroundings
+from adcompile.frontend.resolve import Definition, Scope
 from adcompile.frontend.values import Closure, Reference, Undefined, held_by
 from adcompile.ir import ANY, NOT_ONE, Array, Atom, Value
 from adcompile.ir.builder import Builder
@@ -70,10 +72,10 @@ class Tracer:
         self.serial = 0
         self.frames: list[Frame] = []
         self.loc: SourceLoc | None = None
+        self.outside = Surroundings()
         self.captures: dict[int, Capture] = {}
         self.captured: dict[int, Any] = {}
         self.held: list[Any] = []
-        self.dependencies: dict[tuple[int, str], Dependency] = {}
         self.dicts: dict[int, int] = {}
         self.looked_at: set[Reference] = set()
 
@@ -189,38 +191,26 @@ class Tracer:
 
     # -- values from outside ----------------------------------------------------------------------------------
 
-    def depend(self, value: Any, get: Callable[[], Any], label: str, holder: Any) -> None:
-        """Note that the program depends on what ``holder`` (a scope, a cell, an object) has under a name."""
-        key = (id(holder), label)
-        if key not in self.dependencies:
-            self.held.append(holder)
-            self.dependencies[key] = Dependency(label, get, value, fingerprint(value))
+    def depend(self, value: Any, access: Access, label: str, lasting: bool = False) -> None:
+        """Note that the program depends on a value from outside."""
+        self.outside.depend(value, access, label, lasting)
 
-    def lift(self, value: Any, get: Callable[[], Any], label: str, holder: Any) -> Any:
+    def lift(self, value: Any, access: Access, label: str) -> Any:
         """A value from outside as the traced program sees it: arrays become parameters, the rest is known."""
-        leaves, structure = flatten(value)
-        self.depend(value, get, label, holder)
-        if not any(isinstance(leaf, np.ndarray) for leaf in leaves):
+        arrays = dict(self.outside.take(value, access, label))
+        if not arrays:
             return value
-        lifted = [
-            self._capture(leaf, lambda k=k: flatten(get())[0][k], f"{label}.{k}" if structure.kind else label)
-            if isinstance(leaf, np.ndarray)
-            else leaf
-            for k, leaf in enumerate(leaves)
-        ]
-        return unflatten(structure, lifted)
+        leaves, structure = flatten(value)
+        return unflatten(structure, [self._capture(a) if k in arrays else a for k, a in enumerate(leaves)])
 
-    def _capture(self, array: np.ndarray, get: Callable[[], np.ndarray], label: str) -> Any:
+    def _capture(self, array: np.ndarray) -> Any:
         if id(array) not in self.captures:
+            _, get, label = self.outside.arrays[id(array)]
             name = label.rsplit(":", 1)[-1].replace(".", "_")
             capture = Capture(Value(type_of(array), name), get, label)
             handle = self.root.handle(capture.value)
             self.captures[id(array)] = capture
             self.captured[id(array)] = Reference(handle, OUTSIDE) if handle.rank else handle
-            self.held.append(array)
-        else:
-            first = self.captures[id(array)]
-            self.depend(True, lambda: first.get() is get(), f"{label} is {first.label}", array)
         return self.captured[id(array)]
 
     # -- names ------------------------------------------------------------------------------------------------
@@ -240,14 +230,13 @@ class Tracer:
         raise InvalidArgument(f"name {name!r} is not defined", self.loc)
 
     def _outside(self, scope: Scope, name: str) -> Any:
+        access = scope.access(name)
         try:
-            get = scope.getter(name)
-            value = get()
-        except (KeyError, ValueError):
+            value = access.getter()()
+        except GONE:
             raise InvalidArgument(f"name {name!r} is not defined", self.loc, "Define it before the call.") from None
-        if name in scope.cells:
-            return self.lift(value, get, f"{scope.function.__qualname__}:{name}", scope.cells[name])
-        return self.lift(value, get, f"{scope.function.__module__}:{name}", scope.function.__globals__)
+        home = scope.function.__qualname__ if access.kind == "cell" else scope.function.__module__
+        return self.lift(value, access, f"{home}:{name}")
 
     def assign(self, name: str, value: Any) -> None:
         """Bind a name in the innermost frame; a number computed without a name of its own gets it."""
@@ -278,7 +267,7 @@ def dims_of(shape: Sequence[int]) -> tuple[Dim, ...]:
 
 def type_of(value: Any) -> Type:
     """The type of an argument or captured value."""
-    if isinstance(value, np.matrix | np.ma.MaskedArray):
+    if _has_own_arithmetic(value):
         raise UnsupportedDtype(
             f"a {type(value).__name__} has an arithmetic of its own", remedy="Pass np.asarray(x), or x.filled(value)."
         )
@@ -295,6 +284,14 @@ def type_of(value: Any) -> Type:
         python = next(kind for kind in (bool, int, float) if isinstance(value, kind))
         return Scalar({bool: "bool", int: "int64", float: "float64"}[python], weak=True)
     raise UnsupportedDtype(f"a {type(value).__name__} is not supported", remedy="Pass numbers or NumPy arrays.")
+
+
+def _has_own_arithmetic(value: Any) -> bool:
+    """Whether a value is a matrix or a masked array; ``numpy.ma`` is slow to import, and not imported for that."""
+    if type(value) is np.ndarray or not isinstance(value, np.ndarray):
+        return False
+    masked = sys.modules.get("numpy.ma")
+    return isinstance(value, np.matrix) or (masked is not None and isinstance(value, masked.MaskedArray))
 
 
 def is_on_device(value: Any) -> bool:

@@ -67,7 +67,7 @@ class Eqn:
 
     @functools.cached_property
     def inputs(self) -> tuple[Value, ...]:
-        """Every value it reads, those its regions capture included."""
+        """Every value it reads, those its regions capture included; most analyses ask, so it is kept."""
         reads = dict.fromkeys(a for a in self.args if isinstance(a, Value))
         for region in self.regions:
             reads.update(dict.fromkeys(region.free))

@@ -141,3 +141,14 @@ def _find_lazy(function: Any) -> Rule | None:
         if getattr(sys.modules.get(module), name, None) is function:
             return rule
     return None
+
+
+@functools.cache
+def own_tables() -> tuple[dict[Any, Any], ...]:
+    """The tables as adcompile fills them: first called at the end of its import."""
+    return dict(PRIMITIVES), dict(EXPANSIONS), dict(LAZY)
+
+
+def is_extended() -> bool:
+    """Whether somebody else has registered something since."""
+    return own_tables() != (PRIMITIVES, EXPANSIONS, LAZY)

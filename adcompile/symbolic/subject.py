@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import sympy
 
-from adcompile.api import argument_names, leaf_positions
+from adcompile.api import argument_names
 from adcompile.frontend.trace import Traced, signature_of, trace
 from adcompile.ir import Scalar, Trace, is_float
 from adcompile.modes import Argnums
+from adcompile.positions import leaf_positions
 from adcompile.primitives.evaluate import run
 from adcompile.symbolic.algebra import exact
 from adcompile.symbolic.evaluate import Evaluator, Frozen, Inexpressible

@@ -1,9 +1,11 @@
 """Functions, objects, modules and inner programs that change between calls: the next call gives fresh results."""
 
 import dataclasses
+import functools
 import types
 
 import numpy as np
+import pytest
 
 import adcompile
 from tests.stale.common import RATE, Checked
@@ -326,3 +328,162 @@ def test_every_signature_is_refreshed(change):
         for x in points:
             assert np.all(gradient(x) == rate)
     assert len(gradient.compiled) == len(points)
+
+
+def test_partial_call():
+    scaled = functools.partial(lambda w, x, rate: rate * np.sum(w) * x, np.array([1.0, 2.0]), rate=1.0)
+    checked = Checked(lambda x: scaled(x))
+    checked.gives(6.0, 3.0)
+    scaled.args[0][0] = 2.0
+    checked.gives(8.0, 4.0)
+    scaled.keywords["rate"] = 2.0
+    checked.gives(16.0, 8.0)
+
+
+def test_members_of_a_dataclass(monkeypatch):
+    """Neither methods nor class attributes are among the leaves of the object."""
+
+    @dataclasses.dataclass
+    class Held:
+        k: float
+        scale = 3.0
+
+        def weigh(self, x):
+            return self.k * x
+
+    held = Held(2.0)
+    held.beside = 1.0
+    checked = Checked(lambda x: held.weigh(x) * held.scale * held.beside)
+    checked.gives(12.0, 6.0)
+    Held.scale = 5.0
+    checked.gives(20.0, 10.0)
+    Held.weigh = lambda self, x: x * x
+    checked.gives(20.0, 20.0)
+    held.beside = 2.0
+    checked.gives(40.0, 40.0)
+
+
+def test_rule_given_anew():
+    @adcompile.custom_vjp
+    def scaled(x):
+        return 2.0 * x
+
+    gradient = adcompile.grad(lambda x: scaled(x))
+    for factor in (2.0, 7.0):
+        scaled.defvjp(lambda x: (2.0 * x, None), lambda _, out_bar, factor=factor: (factor * out_bar,))
+        assert gradient(1.0) == factor
+
+
+def test_name_that_hides_a_builtin(monkeypatch):
+    checked = Checked(lambda x: abs(x) * x)
+    checked.gives(4.0, 4.0)
+    monkeypatch.setitem(globals(), "abs", lambda x: 3.0)
+    checked.gives(6.0, 3.0)
+    monkeypatch.delitem(globals(), "abs")
+    checked.gives(4.0, 4.0)
+
+
+def test_name_imported_in_the_function(monkeypatch):
+    def f(x):
+        from tests.stale.common import RATE
+
+        return RATE * x
+
+    checked = Checked(f)
+    checked.gives(4.0, 2.0)
+    monkeypatch.setattr("tests.stale.common.RATE", 5.0)
+    checked.gives(10.0, 5.0)
+
+
+def test_methods_do_not_compile_again():
+    """A bound method is another object at every look, and the same method."""
+    model = Model(3.0)
+
+    def f(x):
+        spread = np.zeros(2)
+        np.add.at(spread, [0, 1], x)
+        return model.apply(x) + np.sum(spread)
+
+    run = adcompile.jit(f)
+    run(1.0)
+    first = run.last
+    run(2.0)
+    assert run.last is first
+
+
+class Vector:
+    def __init__(self, *items):
+        self.items = list(items)
+
+    def __mul__(self, other):
+        return self.items[0] * other
+
+    def __rmul__(self, other):
+        return other * self.items[1]
+
+    def __neg__(self):
+        return -self.items[0]
+
+    def __lt__(self, other):
+        return self.items[0] < other
+
+    def __getitem__(self, k):
+        return self.items[k] * RATE
+
+    def __len__(self):
+        return len(self.items)
+
+    def __bool__(self):
+        return self.items[0] > 0.0
+
+    def __contains__(self, item):
+        return item in self.items
+
+    def __abs__(self):
+        return abs(self.items[0])
+
+
+USES = {
+    "times": lambda x, v: (v * 2.0) * x,
+    "times a variable": lambda x, v: v * x,
+    "reflected": lambda x, v: x * v,
+    "sign": lambda x, v: -v * x,
+    "comparison": lambda x, v: x if v < 2.0 else 3.0 * x,
+    "reflected comparison": lambda x, v: x if v < 2.0 else 3.0 * x,
+    "subscript": lambda x, v: v[0] * x,
+    "length": lambda x, v: len(v) * x,
+    "truth": lambda x, v: x if v else 3.0 * x,
+    "membership": lambda x, v: x if 1.0 in v else 3.0 * x,
+    "builtin": lambda x, v: abs(v) * x,
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_special_methods(use, change):
+    """They are traced: what they read of the object and of the module is looked at before every call."""
+    vector = Vector(1.0, 2.0)
+    checked = Checked(lambda x: USES[use](x, vector))
+    for items in ([1.0, 2.0], [-4.0, 7.0, 1.0], [5.0, -3.0], [-4.0]):
+        if use != "reflected" or len(items) > 1:
+            vector.items[:] = items
+        expected = float(USES[use](2.0, vector))
+        checked.gives(expected, expected / 2.0)
+    change("RATE", 5.0)
+    expected = float(USES[use](2.0, vector))
+    checked.gives(expected, expected / 2.0)
+
+
+def test_property_of_a_dataclass(change):
+    @dataclasses.dataclass
+    class Held:
+        k: float
+
+        @property
+        def scaled(self):
+            return np.sin(self.k) * RATE
+
+    held = Held(2.0)
+    checked = Checked(lambda x: held.scaled * x + Held(x).scaled)
+    for rate in (2.0, 3.0):
+        change("RATE", rate)
+        checked.gives(rate * np.sin(2.0) * 3.0, rate * (np.sin(2.0) + np.cos(2.0)))

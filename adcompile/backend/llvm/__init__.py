@@ -6,8 +6,7 @@
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,21 +14,10 @@ from adcompile.backend.llvm import entry
 from adcompile.backend.llvm.code import Module
 from adcompile.backend.llvm.emit import Kernel
 from adcompile.backend.llvm.failures import Failure
+from adcompile.backend.llvm.linking import ENTRY, Linkage, link
 from adcompile.backend.llvm.repeats import repeated
 from adcompile.ir import Trace
 from adcompile.ir.core import walk
-
-_METH_FASTCALL = 0x0080
-_ENTRY, _TABLE = "adcompile_entry", "adcompile_table"
-
-
-class _MethodDef(ctypes.Structure):
-    _fields_ = (
-        ("name", ctypes.c_char_p),
-        ("function", ctypes.c_void_p),
-        ("flags", ctypes.c_int),
-        ("doc", ctypes.c_char_p),
-    )
 
 
 @dataclass(frozen=True)
@@ -41,11 +29,13 @@ class Compiled:
     call : the C function; see `compile`.
     trace : what was compiled.
     text : its LLVM IR before optimisation.
+    linkage : what makes ``call`` of its object code.
     """
 
     call: Callable[..., Any]
     trace: Trace
     text: str
+    linkage: Linkage
 
 
 def compile(trace: Trace, *, fastmath: bool = False, cache: bool = True, bare: bool = False) -> Compiled:
@@ -79,13 +69,13 @@ def compile(trace: Trace, *, fastmath: bool = False, cache: bool = True, bare: b
     ``call`` raises `ShapeMismatch`, IndexError, ZeroDivisionError, ValueError or MemoryError with the user's line.
     The order of sums is not kept: an addition into a loop-carried sum may be reassociated to vectorise it.
     """
-    from adcompile.backend.llvm import addresses, engine
+    from adcompile.backend.llvm import engine
 
     text, names, failures = _emit(trace, fastmath, bare)
-    library = engine.load(engine.object_code(text, _level(trace), cache), (_ENTRY, _TABLE))
-    fail = _failing(failures)
-    engine.fill(library[_TABLE], [addresses.find(name, fail, cache) for name in names])
-    return Compiled(_function(trace.name, library[_ENTRY], (library, fail)), trace, text)
+    level = _level(trace)
+    file = engine.object_name(text, level) if cache else None
+    linkage = Linkage(trace.name, file, tuple(names), tuple(failures))
+    return Compiled(link(linkage, engine.object_code(text, level, cache)), trace, text, linkage)
 
 
 def emit(trace: Trace, *, fastmath: bool = False, stage: str = "llvm") -> str:
@@ -104,7 +94,7 @@ def _emit(trace: Trace, fastmath: bool, bare: bool) -> tuple[str, list[str], lis
     module = Module(fastmath)
     kernel = Kernel(trace, module, repeated=repeated(trace.block))
     functions = [kernel.emit(), entry.emit(trace, module, entry.slot_count(trace), bare)]
-    for name, text in zip(("kernel", _ENTRY), functions, strict=True):
+    for name, text in zip(("kernel", ENTRY), functions, strict=True):
         module.functions[name] = text
     return module.text(), list(module.addresses), kernel.failures
 
@@ -115,23 +105,6 @@ def _level(trace: Trace) -> int:
 
     looping = any(eqn.op in ("loop", "while", "gemm") for eqn in walk(trace.block))
     return engine.LOOPS if looping else engine.STRAIGHT
-
-
-def _failing(failures: Sequence[Failure]) -> Callable[[int, int, int], None]:
-    """The function that the entry calls with the number of a failure and its details."""
-
-    def fail(number: int, a: int, b: int) -> None:
-        failures[number - 1].fail(a, b)
-
-    return fail
-
-
-def _function(name: str, address: int, owned: tuple) -> Callable[..., Any]:
-    """A built-in function of a C address; it keeps what its code needs alive."""
-    method = _MethodDef(name.encode(), address, _METH_FASTCALL, None)
-    make = ctypes.pythonapi.PyCFunction_NewEx
-    make.restype, make.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.py_object, ctypes.py_object]
-    return make(ctypes.addressof(method), (*owned, method), None)
 
 
 __all__ = ["Compiled", "compile", "emit"]

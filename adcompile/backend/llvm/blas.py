@@ -31,7 +31,10 @@ ROUTINES = {"float64": "dgemm", "float32": "sgemm"}
 
 def address(name: str) -> int:
     """The address of a BLAS routine in the library that SciPy carries."""
-    capsule = _library().__pyx_capi__[name]
+    routine = getattr(_openblas(), f"scipy_{name}_", None)
+    if routine is not None:
+        return ctypes.cast(routine, ctypes.c_void_p).value or 0
+    capsule = _module().__pyx_capi__[name]
     get_name, get_pointer = ctypes.pythonapi.PyCapsule_GetName, ctypes.pythonapi.PyCapsule_GetPointer
     get_name.restype, get_name.argtypes = ctypes.c_char_p, [ctypes.py_object]
     get_pointer.restype, get_pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
@@ -39,7 +42,16 @@ def address(name: str) -> int:
 
 
 @functools.cache
-def _library() -> Any:
+def _openblas() -> Any:
+    """The OpenBLAS of SciPy's wheels, without importing SciPy; None where it carries another BLAS."""
+    spec = importlib.util.find_spec("scipy")
+    folders = [Path(f) for f in (spec.submodule_search_locations or ())] if spec else []
+    paths = [p for f in folders for p in sorted((f.parent / "scipy.libs").glob("libscipy_openblas*"))]
+    return ctypes.CDLL(str(paths[0])) if paths else None
+
+
+@functools.cache
+def _module() -> Any:
     """SciPy's BLAS module alone: the package around it (scipy.linalg) takes eight times as long to import."""
     if "scipy.linalg.cython_blas" not in sys.modules and (package := importlib.util.find_spec("scipy")):
         loaders = (importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES)
@@ -55,15 +67,12 @@ def _library() -> Any:
 @functools.cache
 def thread_control() -> tuple[int, int] | None:
     """The addresses of OpenBLAS's get and set of its number of threads; None where SciPy carries another BLAS."""
-    spec = importlib.util.find_spec("scipy")
-    folders = [Path(f) for f in (spec.submodule_search_locations or ())] if spec else []
-    for path in (p for f in folders for p in sorted((f.parent / "scipy.libs").glob("libscipy_openblas*"))):
-        library = ctypes.CDLL(str(path))
-        names = ("scipy_openblas_get_num_threads", "scipy_openblas_set_num_threads")
-        if all(hasattr(library, name) for name in names):
-            get, set = (ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0 for name in names)
-            return get, set
-    return None
+    names = ("scipy_openblas_get_num_threads", "scipy_openblas_set_num_threads")
+    library = _openblas()
+    if not all(hasattr(library, name) for name in names):
+        return None
+    get, set = (ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0 for name in names)
+    return get, set
 
 
 def gemm(kernel: Kernel, eqn: Eqn) -> list[Operand]:

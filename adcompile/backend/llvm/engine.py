@@ -3,26 +3,20 @@
 The object code holds no address of the process: the C library's functions are resolved by name at link time, everything
 else is read from the module's table, which `load` fills. The only module that imports llvmlite.
 
-Cache: ``$ADCOMPILE_CACHE_DIR`` or ``~/.cache/adcompile``, one file per module, named by the hash of its text, the
-options, the tool version and the CPU. Files are written aside and renamed; a damaged one is compiled anew.
+On disk (`adcompile.disk`) object code has the hash of its text, the options, the tool version and the CPU as its name.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import hashlib
 import itertools
-import os
-import tempfile
-import warnings
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from adcompile import disk
 from adcompile.backend.llvm import runtime
 
-_MAGIC = b"adcompile-1\n"
 _SINGLY = ",+prefer-no-gather,+prefer-no-scatter"
 _NAMES = itertools.count()
 
@@ -35,6 +29,13 @@ def _binding() -> Any:
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     return binding
+
+
+def version() -> str:
+    """Of llvmlite."""
+    import llvmlite
+
+    return llvmlite.__version__
 
 
 @functools.cache
@@ -102,15 +103,20 @@ def assembly(module: Any) -> str:
     return _machine().emit_assembly(module)
 
 
+def object_name(text: str, level: int) -> str:
+    """The name in the disk cache of the object code of an LLVM text."""
+    return f"{disk.key(text, str(level), version(), *host())}.o"
+
+
 def object_code(text: str, level: int, cache: bool) -> bytes:
     """The object code of an LLVM text, from the disk cache where it is there."""
-    path = _cache_file(text, level) if cache else None
-    found = _read(path) if path else None
+    name = object_name(text, level) if cache else None
+    found = disk.read(name) if name else None
     if found is not None:
         return found
     code = generate(optimise(parse(text), level))
-    if path:
-        _write(path, code)
+    if name:
+        disk.write(name, code)
     return code
 
 
@@ -153,46 +159,3 @@ _KEPT: list[Any] = []
 def fill(table: int, addresses: list[int]) -> None:
     """Write the table of a loaded module."""
     (ctypes.c_void_p * len(addresses)).from_address(table)[:] = addresses
-
-
-# -- the disk cache -----------------------------------------------------------------------------------------------
-
-
-def cache_folder() -> Path:
-    """Where compiled objects are kept."""
-    return Path(os.environ.get("ADCOMPILE_CACHE_DIR") or Path.home() / ".cache" / "adcompile")
-
-
-def _cache_file(text: str, level: int) -> Path:
-    import llvmlite
-
-    key = "\n".join([text, str(level), llvmlite.__version__, *host()])
-    return cache_folder() / f"{hashlib.sha256(key.encode()).hexdigest()}.o"
-
-
-def _read(path: Path) -> bytes | None:
-    """The object code in a cache file; None where there is none, or none that checks out."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        warnings.warn(f"cannot read the compilation cache: {error}", RuntimeWarning, stacklevel=2)
-        return None
-    head, code = content[: len(_MAGIC) + 32], content[len(_MAGIC) + 32 :]
-    if head == _MAGIC + hashlib.sha256(code).digest():
-        return code
-    warnings.warn(f"a damaged file in the compilation cache is replaced: {path}", RuntimeWarning, stacklevel=2)
-    return None
-
-
-def _write(path: Path, code: bytes) -> None:
-    """Write a cache file aside and rename it into place."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(_MAGIC + hashlib.sha256(code).digest() + code)
-        os.replace(aside, path)
-    except OSError as error:
-        warnings.warn(f"cannot write the compilation cache: {error}", RuntimeWarning, stacklevel=2)
