@@ -50,7 +50,7 @@ def text() -> str:
 @functools.cache
 def addresses(cache: bool) -> Mapping[str, int]:
     """The addresses of the team's functions; loaded once, and then prepared for forks and the exit of the process."""
-    tracker = engine.load(engine.object_code(text(), vectorise=False, cache=cache), FUNCTIONS)
+    tracker = engine.load(engine.object_code(text(), engine.PLAIN, cache=cache), FUNCTIONS)
     found = {name: tracker[name] for name in FUNCTIONS}
     stop, free, child, close = (ctypes.CFUNCTYPE(None)(found[name]) for name in FUNCTIONS[1:])
     os.register_at_fork(before=stop, after_in_parent=free, after_in_child=child)
