@@ -192,7 +192,7 @@ scale = np.linalg.norm(truth, axis=1)
 for name, field in fields.items():
     axes[1, 0].semilogy(times, np.linalg.norm(field - truth, axis=1) / scale, color=colours[name], linewidth=2)
 axes[1, 0].semilogy(
-    times, np.linalg.norm(observed - truth, axis=1) / scale, color=BLACK, linestyle="--", label="observation for all t"
+    times, np.linalg.norm(observed - truth, axis=1) / scale, color=BLACK, linestyle="--", label="observation"
 )
 axes[1, 0].set(xlabel="t", ylabel="relative error", title="Error over time", ylim=(1e-4, 2))
 axes[1, 0].legend(loc="lower left", fontsize=9)
@@ -201,7 +201,7 @@ for axis, moment in zip(axes[1, 1:], (0, STEPS // 4, STEPS), strict=True):
     for name, field in fields.items():
         axis.plot(x, field[moment], color=colours[name], linewidth=1.5, label=name)
     axis.set(xlabel="x", ylabel="u", title=f"t = {times[moment]:g}", ylim=(-1.6, 1.6))
-axes[1, 3].legend(loc="upper right", fontsize=9)
+axes[1, 3].legend(loc="upper right", fontsize=8)
 save(figure, "three_routes")
 
 for name, field in fields.items():
