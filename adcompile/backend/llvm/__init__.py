@@ -14,7 +14,7 @@ from typing import Any
 from adcompile.backend.llvm import entry
 from adcompile.backend.llvm.code import Module
 from adcompile.backend.llvm.emit import Kernel
-from adcompile.backend.llvm.failures import Failure
+from adcompile.backend.failures import Failure
 from adcompile.ir import Trace
 from adcompile.ir.core import walk
 
