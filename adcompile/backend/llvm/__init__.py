@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from adcompile.backend.failures import Failure
 from adcompile.backend.llvm import entry
 from adcompile.backend.llvm.code import Module
 from adcompile.backend.llvm.emit import Kernel
-from adcompile.backend.failures import Failure
 from adcompile.ir import Trace
 from adcompile.ir.core import walk
 

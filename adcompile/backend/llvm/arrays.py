@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from adcompile.backend.failures import Failure
 from adcompile.backend.llvm import scalars
 from adcompile.backend.llvm.code import BYTES, LLVM, memory_type
-from adcompile.backend.failures import Failure
 from adcompile.backend.llvm.memory import Buffer, Operand
 from adcompile.errors import MissingRule
 from adcompile.ir import Const, Eqn
