@@ -16,12 +16,12 @@ import pytest
 
 import adcompile
 from adcompile.backend import cuda
-from adcompile.backend.cuda.compiler import text as ptx_of
-from adcompile.codegen.cuda import Sizes, emit
+from adcompile.codegen.cuda import emit
 from adcompile.lower import lower
 from adcompile.lower.kernels import kernels
 from adcompile.tree import flatten
-from tests.cuda.machine import run
+from tests.cuda.device import SMALL
+from tests.cuda.machine import Machine, ptx_of
 from tests.cuda.programs import MISSION, arguments
 
 
@@ -44,22 +44,10 @@ def module_of(name, dtype=np.float64, sizes=None):
     return emit(kernels(lower(program.trace, vectors=False)), sizes)
 
 
-COMPILED = {}
-"""PTX by what it depends on: a kernel's text, that of the device functions, the constants, the GPU."""
-
-
 def all_ptx(module, capability=(9, 0)):
     """The PTX of the kernels of a module, in order."""
-    blocks = module.text.split("\n\n\n")
-    common = "".join(b for b in blocks if not b.startswith("@cuda.jit\n"))
-    space, found = cuda.load(module), []
-    for kernel in module.kernels:
-        (own,) = (b for b in blocks if b.startswith(f"@cuda.jit\ndef {kernel.name}("))
-        key = own, common[: common.rindex("# adjoint")], capability
-        if key not in COMPILED:
-            COMPILED[key] = ptx_of(kernel, space[kernel.name].py_func, capability=capability)
-        found.append(COMPILED[key])
-    return found
+    space = cuda.load(module)
+    return [ptx_of(kernel, space[kernel.name].py_func, capability) for kernel in module.kernels]
 
 
 # -- assembled --------------------------------------------------------------------------------------------------------
@@ -91,12 +79,11 @@ def test_float32_kernels(name, capability, tmp_path):
 
 # -- executed ---------------------------------------------------------------------------------------------------------
 
-SMALL = Sizes(threads=8, tile=4, near=5, few=2)
 
-
-def executed(name, folder, order=None, module=None):
-    module = module or module_of(name, sizes=SMALL)
-    return run(module, all_ptx(module), flatten(arguments(name))[0], folder, order)
+def executed(name, order=None, module=None):
+    """The results of a program, and the machine that it ran on."""
+    machine = Machine(order)
+    return machine.run(module or module_of(name, sizes=SMALL), *flatten(arguments(name))[0]), machine
 
 
 def assert_same(found, name, rtol=1e-12):
@@ -108,16 +95,16 @@ def assert_same(found, name, rtol=1e-12):
 @needs_gcc
 @pytest.mark.parametrize("order", [None, 1], ids=["in order", "shuffled"])
 @pytest.mark.parametrize("name", ["burgers", "perceptron"])
-def test_executed_without_faults(name, order, tmp_path):
-    found, machine = executed(name, tmp_path, order)
+def test_executed_without_faults(name, order):
+    found, machine = executed(name, order)
     assert_same(found, name)
     assert not [launch for launch in machine.launches if launch.faults]
 
 
 @needs_gcc
-def test_bytes_moved_by_a_step_of_the_solver(tmp_path):
+def test_bytes_moved_by_a_step_of_the_solver():
     """A step reads and writes v, u and their cotangents, and writes and reads the tape."""
-    _, machine = executed("burgers", tmp_path)
+    _, machine = executed("burgers")
     moved = {k: 0 for k in (2, 3, 6, 7)}
     for launch in machine.launches:
         number = int(launch.name.rpartition("_")[2])
@@ -165,7 +152,7 @@ MUTANTS = {
 
 @needs_gcc
 @pytest.mark.parametrize("mutant", MUTANTS)
-def test_faults_are_found(mutant, tmp_path):
+def test_faults_are_found(mutant):
     name, pattern, replacement, faults = MUTANTS[mutant]
     module = module_of(name, sizes=SMALL)
     text, count = re.subn(pattern, replacement, module.text)
@@ -173,6 +160,6 @@ def test_faults_are_found(mutant, tmp_path):
     broken = replace(module, text=text)
     changed = {k.name for k, a, b in zip(module.kernels, all_ptx(module), all_ptx(broken), strict=True) if a != b}
     assert changed
-    _, machine = executed(name, tmp_path, module=broken)
+    _, machine = executed(name, module=broken)
     found = {fault for launch in machine.launches for fault in launch.faults}
     assert found & set(faults.split()), f"found {found}"

@@ -28,6 +28,7 @@ def text(kernel: Kernel, function: Any, *, capability: tuple[int, int] = CAPABIL
 
 
 def numba_type(type: Type) -> Any:
+    """Numba's name of a type; arrays are C-contiguous."""
     from numba import types
 
     scalar = getattr(types, "boolean" if type.dtype == "bool" else type.dtype)
