@@ -12,8 +12,10 @@ from adcompile.analysis.inplace import insert_copies
 from adcompile.ir import Array, Block, Trace
 from adcompile.ir.builder import Builder
 from adcompile.lower import elementwise, movement, products, reductions, searching, updates
+from adcompile.lower.collect import collect_loops
 from adcompile.lower.context import Context
 from adcompile.lower.control import lower_block
+from adcompile.lower.decided import decide
 from adcompile.lower.gather import gather_loops
 from adcompile.lower.growth import expand_growth
 from adcompile.lower.independent import free_iterations
@@ -64,12 +66,19 @@ def lower(trace: Trace, *, vectors: bool = True) -> Trace:
     atoms = tuple(context.buffer(r).atom for r in results)
     block = drop_dead(Block(trace.params, tuple(context.op.builder.eqns), atoms))
     merged = simplify(replace(trace, block=merge_loops(block, vectors)))
-    return insert_copies(_for_vectors(merged) if vectors else merged)
+    return insert_copies(_for_vectors(merged) if vectors else _for_threads(merged))
 
 
 def _for_vectors(trace: Trace) -> Trace:
     """The loops as vector registers like them."""
     for stage in (split_loops, gather_loops, free_iterations):
+        trace = simplify(replace(trace, block=stage(trace.block)))
+    return trace
+
+
+def _for_threads(trace: Trace) -> Trace:
+    """The loops as the threads of a GPU like them."""
+    for stage in (decide, collect_loops):
         trace = simplify(replace(trace, block=stage(trace.block)))
     return trace
 

@@ -11,7 +11,7 @@ What else the nest does follows in a nest of its own; a term may therefore not r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from adcompile.ir import Array, Atom, Block, Eqn, Value
@@ -39,7 +39,7 @@ def _rebuilt(context: Context, builder: Builder, block: Block) -> tuple[Eqn, ...
     for eqn in block.eqns:
         builder.loc, builder.note = eqn.loc, eqn.note
         nest = see(context, eqn) if eqn.op == "loop" else None
-        scatter = _find(nest) if nest else None
+        scatter = find_scatter(nest) if nest else None
         if nest and scatter:
             _emit(context, nest, scatter)
         else:
@@ -52,11 +52,14 @@ def _region(context: Context, block: Block) -> Block:
         return Block(block.params, _rebuilt(context, builder, block), block.results)
 
 
+PlaceOf = Callable[[Nest, Atom], tuple[int | None, Affine]]
+
+
 # -- which nests ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class _Scatter:
+class Scatter:
     """Everything that a nest adds to one carried array: the terms, and their shifts along each loop."""
 
     place: int
@@ -71,8 +74,8 @@ class _Scatter:
         return min(along), max(along)
 
 
-def _find(nest: Nest) -> _Scatter | None:
-    """A carried array whose scattered terms may be gathered.
+def find_scatter(nest: Nest, place_of: PlaceOf = along) -> Scatter | None:
+    """A carried array whose scattered terms may be gathered; ``place_of`` says which loop a subscript follows.
 
     The innermost loop may not read what an outer one carries, for that is a version of an array that is not kept.
     """
@@ -82,13 +85,13 @@ def _find(nest: Nest) -> _Scatter | None:
         return None
     for place, (param, result) in enumerate(nest.carried):
         if isinstance(param.type, Array) and param.type.dtype in FLOATS:
-            scatter = _scatter(nest, place, param, result)
+            scatter = _scatter(nest, place, param, result, place_of)
             if scatter is not None and _may_move(nest, scatter):
                 return scatter
     return None
 
 
-def _scatter(nest: Nest, place: int, param: Value, result: Atom) -> _Scatter | None:
+def _scatter(nest: Nest, place: int, param: Value, result: Atom, place_of: PlaceOf) -> Scatter | None:
     """The additions to one array, where they are all that is done to it and shifts of one another.
 
     No equation may read any version of the array but the addition that makes the next one: it would see sums too early.
@@ -108,14 +111,14 @@ def _scatter(nest: Nest, place: int, param: Value, result: Atom) -> _Scatter | N
         version = eqn.outs[0]
     if version is not result or nest.body.results.count(version) > 1 or len(added) < 2:
         return None
-    split = [tuple(along(nest, a) for a in eqn.args[2:]) for eqn in added]
+    split = [tuple(place_of(nest, a) for a in eqn.args[2:]) for eqn in added]
     base = tuple((level, rest if level is None else Affine(0, rest.terms)) for level, rest in split[0])
     if sorted(level for level, _ in base if level is not None) != list(range(len(nest.levels))):
         return None
     shifts = [_shift(one, base, len(nest.levels)) for one in split]
     if any(s is None for s in shifts) or len(set(shifts)) < 2:
         return None
-    scatter = _Scatter(place, param, base, tuple(e.args[1] for e in added), tuple(s for s in shifts if s is not None))
+    scatter = Scatter(place, param, base, tuple(e.args[1] for e in added), tuple(s for s in shifts if s is not None))
     reaches = [scatter.reach(k) for k in range(len(nest.levels))]
     return scatter if all(high - low <= _WIDEST for low, high in reaches) else None
 
@@ -132,7 +135,7 @@ def _shift(one: Sequence, base: Sequence, depth: int) -> tuple[int, ...] | None:
     return tuple(shift)
 
 
-def _may_move(nest: Nest, scatter: _Scatter) -> bool:
+def _may_move(nest: Nest, scatter: Scatter) -> bool:
     """Whether the terms, all together, may be computed before anything else that the nest does.
 
     They read the indices, what is known outside the nest, and elements that no earlier iteration has written.
@@ -156,7 +159,7 @@ def _may_move(nest: Nest, scatter: _Scatter) -> bool:
 
 
 @dataclass(frozen=True)
-class _Term:
+class Term:
     """A term at the element under the loops so far: where its iteration is, and whether there is such an iteration."""
 
     term: Atom
@@ -165,20 +168,53 @@ class _Term:
     exists: Handle | None = None
 
 
-class _Gathering:
-    """Emits the nest over the elements that receive."""
+class Terms:
+    """Emits what an element receives."""
 
-    def __init__(self, context: Context, nest: Nest, scatter: _Scatter):
+    def __init__(self, context: Context, nest: Nest, scatter: Scatter):
         self.context, self.nest, self.scatter = context, nest, scatter
         self.inits = {param: a for (param, _), a in zip(nest.carried, nest.eqn.args[3:], strict=True)}
 
+    def bounds(self, depth: int) -> tuple[Index, Index]:
+        """The bounds of a loop of the nest, emitted."""
+        level = self.nest.levels[depth]
+        return self.context.indices.emit(level.low), self.context.indices.emit(level.high)
+
+    def moved(self, x: Index, by: int) -> Index:
+        """``x + by``."""
+        return self.context.indices.add(x, by)
+
+    def value(self, term: Term) -> Handle:
+        """The scalar of a term in its iteration."""
+        env: dict[Value, Atom] = dict(self.inits)
+        for level, at in zip(self.nest.levels, term.at, strict=True):
+            env[level.index] = self.context.op.atom(at)
+        wanted = set(needed_for(self.nest, term.term))
+        for eqn in dict.fromkeys(self.nest.scalars.values()):
+            if eqn in wanted:
+                args = [env.get(a, a) if isinstance(a, Value) else a for a in eqn.args]
+                types = [o.type for o in eqn.outs]
+                outs = self.emit_again(eqn, args, types)
+                env.update(zip(eqn.outs, outs, strict=True))
+        return self.context.op.handle(env.get(term.term, term.term))  # type: ignore[arg-type]
+
+    def emit_again(self, eqn: Eqn, args: list[Atom], types: list) -> Sequence[Atom]:
+        """One equation of a term with other operands."""
+        if PRIMITIVES[eqn.op].elementwise:
+            return [self.context.op(eqn.op, *args, types=types, **eqn.attrs).atom]
+        return self.context.op.builder.emit(eqn.op, args, types, eqn.attrs)
+
+
+class _Gathering(Terms):
+    """Emits the nest over the elements that receive."""
+
     def emit(self) -> Handle:
         """The array with all terms added."""
-        terms = [_Term(t, s) for t, s in zip(self.scatter.terms, self.scatter.shifts, strict=True)]
+        terms = [Term(t, s) for t, s in zip(self.scatter.terms, self.scatter.shifts, strict=True)]
         array = self.context.op.handle(self.inits[self.scatter.array])
         return self.level(0, array, (), terms)
 
-    def level(self, depth: int, array: Handle, at: tuple[Index, ...], terms: Sequence[_Term]) -> Handle:
+    def level(self, depth: int, array: Handle, at: tuple[Index, ...], terms: Sequence[Term]) -> Handle:
         """The loops from ``depth`` inwards."""
         if depth == len(self.nest.levels):
             return self.add(array, at, terms)
@@ -203,17 +239,8 @@ class _Gathering:
         stop = op.where(op.logical_or(wide, op.ge(low, high)), start, stop)
         return self.loop(depth, start, stop, array, at, terms, True)
 
-    def bounds(self, depth: int) -> tuple[Index, Index]:
-        """The bounds of a loop of the nest, emitted."""
-        level = self.nest.levels[depth]
-        return self.context.indices.emit(level.low), self.context.indices.emit(level.high)
-
-    def moved(self, x: Index, by: int) -> Index:
-        """``x + by``."""
-        return self.context.indices.add(x, by)
-
     def loop(
-        self, depth: int, start: Index, stop: Index, array: Handle, at: tuple, terms: Sequence[_Term], ends: bool
+        self, depth: int, start: Index, stop: Index, array: Handle, at: tuple, terms: Sequence[Term], ends: bool
     ) -> Handle:
         """One loop over elements; with ``ends`` it meets some that a term does not reach."""
         context, level = self.context, self.nest.levels[depth]
@@ -227,7 +254,7 @@ class _Gathering:
         (out,) = context.op.builder.emit("loop", args, [param.type], {}, (block,), names=[param.name])
         return context.op.handle(out)
 
-    def reached(self, depth: int, term: _Term, here: Handle, ends: bool) -> _Term:
+    def reached(self, depth: int, term: Term, here: Handle, ends: bool) -> Term:
         """A term with its place along one more loop."""
         op, place = self.context.op, self.moved(here, -term.shift[depth])
         if not ends:
@@ -238,7 +265,7 @@ class _Gathering:
         last = self.moved(high, -1)
         return replace(term, at=(*term.at, op.minimum(op.maximum(place, low), last)), exists=exists)
 
-    def add(self, array: Handle, at: tuple[Index, ...], terms: Sequence[_Term]) -> Handle:
+    def add(self, array: Handle, at: tuple[Index, ...], terms: Sequence[Term]) -> Handle:
         """Add the terms to one element."""
         op, indices = self.context.op, self.context.indices
         total = None
@@ -252,28 +279,8 @@ class _Gathering:
         ]
         return op("accumulate", array, total, *place, spec=elements(len(place)))
 
-    def value(self, term: _Term) -> Handle:
-        """The scalar of a term in its iteration."""
-        env: dict[Value, Atom] = dict(self.inits)
-        for level, at in zip(self.nest.levels, term.at, strict=True):
-            env[level.index] = self.context.op.atom(at)
-        wanted = set(needed_for(self.nest, term.term))
-        for eqn in dict.fromkeys(self.nest.scalars.values()):
-            if eqn in wanted:
-                args = [env.get(a, a) if isinstance(a, Value) else a for a in eqn.args]
-                types = [o.type for o in eqn.outs]
-                outs = self.emit_again(eqn, args, types)
-                env.update(zip(eqn.outs, outs, strict=True))
-        return self.context.op.handle(env.get(term.term, term.term))  # type: ignore[arg-type]
 
-    def emit_again(self, eqn: Eqn, args: list[Atom], types: list) -> Sequence[Atom]:
-        """One equation of a term with other operands."""
-        if PRIMITIVES[eqn.op].elementwise:
-            return [self.context.op(eqn.op, *args, types=types, **eqn.attrs).atom]
-        return self.context.op.builder.emit(eqn.op, args, types, eqn.attrs)
-
-
-def _emit(context: Context, nest: Nest, scatter: _Scatter) -> None:
+def _emit(context: Context, nest: Nest, scatter: Scatter) -> None:
     """The gathering nest, then the loop without what it gathered."""
     gathered = _Gathering(context, nest, scatter).emit()
     args = list(nest.eqn.args)

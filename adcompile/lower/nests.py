@@ -150,9 +150,9 @@ def reads_old(nest: Nest, read: Eqn) -> bool:
         if eqn.args and eqn.args[0] in version and eqn.op in ("store", "accumulate"):
             version.add(eqn.outs[0])
             written.append(tuple(nest.form(a) for a in eqn.args[2:]))
-    along = [along(nest, a) for a in read.args[1:]]
-    once = sorted(k for k, _ in along if k is not None) == list(range(len(nest.levels)))
-    clear = not any(nest.inside & rest.terms.keys() for _, rest in along)
+    places = [along(nest, a) for a in read.args[1:]]
+    once = sorted(k for k, _ in places if k is not None) == list(range(len(nest.levels)))
+    clear = not any(nest.inside & rest.terms.keys() for _, rest in places)
     return not written or (once and clear and all(w == own for w in written))
 
 
