@@ -24,7 +24,7 @@ from adcompile.lower.context import Context, elements
 from adcompile.lower.decided import Paths, inside_loop
 from adcompile.lower.gather import Scatter, Term, Terms, find_scatter
 from adcompile.lower.indices import Affine, Index
-from adcompile.lower.nests import Level, Nest, along, see, without
+from adcompile.lower.nests import Level, Nest, along, see
 from adcompile.lower.searching import branch
 from adcompile.primitives import Emitter, Handle
 from adcompile.primitives.shapes import keeping_shape
@@ -187,20 +187,27 @@ def _cleared(nest: Nest, place: int) -> list[Range] | None:
     return [(nest.levels[k].low, _end(nest, nest.levels[k])) for k, _ in places if k is not None]
 
 
-def _without_stores(block: Block, array: Value) -> Block:
-    """A nest that no longer stores to one array."""
-    names: dict[Value, Atom] = {array: array}
+def _leaving(loop: Eqn, place: int) -> Eqn:
+    """A nest that leaves a carried array as it was before, and does not carry it."""
+    (body,) = loop.regions
+    names: dict[Value, Atom] = {body.params[1 + place]: loop.args[3 + place]}
     kept = []
-    for eqn in block.eqns:
-        if eqn.op == "store" and names.get(eqn.args[0]) is array:  # type: ignore[arg-type]
-            names[eqn.outs[0]] = array
-        elif eqn.op == "loop" and array in eqn.args[3:]:
-            at = eqn.args[3:].index(array)
-            kept.append(replace(eqn, regions=(_without_stores(eqn.regions[0], eqn.regions[0].params[1 + at]),)))
-        else:
+    for eqn in body.eqns:
+        if eqn.op == "loop":
+            at = next((k for k, a in enumerate(eqn.args[3:]) if a in names), None)
+            eqn = eqn if at is None else _leaving(eqn, at)
+        if eqn.op in ("store", "accumulate") and eqn.args[0] in names:
+            names[eqn.outs[0]] = loop.args[3 + place]
+        elif eqn.outs:
             kept.append(eqn)
-    inner = substitute(Block((), tuple(kept), block.results), names, lambda value: value)
-    return Block(block.params, inner.eqns, inner.results)
+    inner = substitute(Block((), tuple(kept), _but(body.results, place)), names, lambda value: value)
+    region = Block(_but(body.params, 1 + place), inner.eqns, inner.results)
+    return replace(loop, args=_but(loop.args, 3 + place), outs=_but(loop.outs, place), regions=(region,))
+
+
+def _but(items: tuple, place: int) -> tuple:
+    """All items but one."""
+    return items[:place] + items[place + 1 :]
 
 
 # -- the collecting nest ----------------------------------------------------------------------------------------------
@@ -223,21 +230,16 @@ class _Collecting(Terms):
         self.renewed = self.to_renew(ranges)
         terms = [Term(t, s) for t, s in zip(self.scatter.terms, self.scatter.shifts, strict=True)]
         arrays = [context.op.handle(self.inits[self.scatter.array]), *map(self.new, self.renewed)]
-        rest = len(self.renewed) < len(eqn.outs) - 1
-        place = self.scatter.place
-        collected = Value(eqn.outs[place].type, eqn.outs[place].name) if rest else eqn.outs[place]
-        self.level(0, arrays, (), terms, ranges, [collected, *(eqn.outs[k] for k in self.renewed)])
-        if rest:
-            args = [*eqn.args[: 3 + place], collected, *eqn.args[4 + place :]]
-            region = without(eqn.regions[0], eqn.regions[0].params[1 + place])
-            builder.append(replace(eqn, args=tuple(args), regions=(region,)))
+        self.level(0, arrays, (), terms, ranges, [eqn.outs[k] for k in (self.scatter.place, *self.renewed)])
+        if len(self.renewed) < len(eqn.outs) - 1:
+            builder.append(_leaving(eqn, self.scatter.place))
 
     def drop_filling(self, builder: Builder, filled: _Filled) -> None:
-        """Take the zeros out of the nest that stores them."""
-        (region,) = filled.eqn.regions
-        kept = replace(filled.eqn, regions=(_without_stores(region, region.params[1 + filled.place]),))
-        builder.eqns[builder.eqns.index(filled.eqn)] = kept
+        """Take the zeros out of the nest that stores them; the terms are stored to the array as it was before."""
+        kept, at = _leaving(filled.eqn, filled.place), builder.eqns.index(filled.eqn)
+        builder.eqns[at : at + 1] = [kept] if kept.outs else []
         builder.definitions.update(dict.fromkeys(kept.outs, kept))
+        self.inits[self.scatter.array] = filled.eqn.args[3 + filled.place]
 
     def range(self, k: int) -> tuple[Index, Index]:
         """The elements that receive along a loop, or that zeros are stored to."""

@@ -49,7 +49,7 @@ def _merge_back(eqns: list[Eqn], later: int, results: Sequence[Atom], vectors: b
         return None
     for earlier in range(later - 1, max(-1, later - 1 - _NEAR), -1):
         if mergeable(eqns[earlier]) and _alike(eqns[earlier], eqns[later], vectors):
-            found = _merge(eqns, earlier, later, results)
+            found = _merge(eqns, earlier, later, results, vectors)
             if found is not None:
                 return found
     return None
@@ -66,8 +66,8 @@ def _alike(one: Eqn, two: Eqn, vectors: bool) -> bool:
     return nested[0] == nested[1] or not _is_heavy(two if nested[0] else one)
 
 
-def _inner_ranges(loop: Eqn) -> list[tuple[Atom, ...]]:
-    return [e.args[:3] for e in loop.regions[0].eqns if e.op == "loop"]
+def _inner_ranges(loop: Eqn) -> set[tuple[Atom, ...]]:
+    return {e.args[:3] for e in loop.regions[0].eqns if e.op == "loop"}
 
 
 def _is_heavy(eqn: Eqn) -> bool:
@@ -129,6 +129,7 @@ class _Pair:
     second: Eqn
     needed: list[Eqn]
     rest: list[Eqn]
+    vectors: bool
 
     def legal(self, read_after: set[Value]) -> bool:
         """Whether the later loop, and what it needs, may move before the rest and into the first."""
@@ -158,7 +159,7 @@ class _Pair:
             return False
         else:
             reads = _accesses(body, body.params[1 + starts[0]])
-            if writes.only_adds and reads.only_adds and not is_vector(self.first):
+            if writes.only_adds and reads.only_adds and not (self.vectors and is_vector(self.first)):
                 return True
         return bool(writes.along(self.first.regions[0].params[0]) & reads.along(body.params[0]))
 
@@ -217,11 +218,13 @@ def _walk_accesses(block: Block, versions: set[Value]) -> Iterator[tuple[tuple[A
 # -- the merged loop ------------------------------------------------------------------------------------------------
 
 
-def _merge(eqns: list[Eqn], earlier: int, later: int, results: Sequence[Atom]) -> tuple[list[Eqn], int] | None:
+def _merge(
+    eqns: list[Eqn], earlier: int, later: int, results: Sequence[Atom], vectors: bool
+) -> tuple[list[Eqn], int] | None:
     """Merge two loops of a list of equations, or give up."""
     first, second = eqns[earlier], eqns[later]
     needed, rest = _split(eqns[earlier + 1 : later], second)
-    pair = _Pair(first, second, needed, rest)
+    pair = _Pair(first, second, needed, rest, vectors)
     dependent = set(first.outs)
     if any(dependent.intersection(eqn_inputs(e)) for e in needed):
         return None
