@@ -12,6 +12,7 @@ from adcompile.analysis.inplace import insert_copies
 from adcompile.ir import Array, Block, Trace
 from adcompile.ir.builder import Builder
 from adcompile.lower import elementwise, movement, products, reductions, searching, updates
+from adcompile.lower.allocations import hoist_allocations
 from adcompile.lower.collect import collect_loops
 from adcompile.lower.context import Context
 from adcompile.lower.control import lower_block
@@ -78,7 +79,7 @@ def _for_vectors(trace: Trace) -> Trace:
 
 def _for_threads(trace: Trace) -> Trace:
     """The loops as the threads of a GPU like them."""
-    for stage in (decide, collect_loops):
+    for stage in (decide, collect_loops, hoist_allocations):
         trace = simplify(replace(trace, block=stage(trace.block)))
     return trace
 

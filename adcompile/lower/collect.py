@@ -45,6 +45,8 @@ def _rebuilt(context: Context, builder: Builder, block: Block) -> tuple[Eqn, ...
     )
     for eqn in block.eqns:
         builder.loc, builder.note = eqn.loc, eqn.note
+        if eqn.op == "dim":
+            builder.sizes[eqn.args[0], eqn.attrs["axis"]] = eqn.outs[0]
         nest = see(context, eqn) if eqn.op == "loop" else None
         if nest is None or not _collect(context, nest, uses):
             with inside_loop(context, eqn):

@@ -89,7 +89,9 @@ def fingerprint(function):
     """What the code of a kernel depends on besides the types of its arguments; not its name."""
     code, known = function.__code__, function.__globals__
     sizes = [(name, value) for name, value in sorted(known.items()) if name.isupper() and isinstance(value, int)]
-    return code.co_code, repr(code.co_consts), code.co_names, code.co_argcount, repr(sizes)
+    called = [known[name].py_func for name in code.co_names if hasattr(known.get(name), "py_func")]
+    own = code.co_code, repr(code.co_consts), code.co_names, code.co_argcount, repr(sizes)
+    return own, tuple(map(fingerprint, called))
 
 
 def launch_sizes(config):

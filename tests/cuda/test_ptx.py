@@ -20,6 +20,7 @@ from adcompile.codegen.cuda import emit
 from adcompile.lower import lower
 from adcompile.lower.kernels import kernels
 from adcompile.tree import flatten
+from tests.cuda import compare
 from tests.cuda.device import SMALL
 from tests.cuda.machine import Machine, ptx_of
 from tests.cuda.programs import MISSION, arguments
@@ -101,11 +102,24 @@ def test_executed_without_faults(name, order):
     assert not [launch for launch in machine.launches if launch.faults]
 
 
+CHOSEN = (
+    "heat_one_dimension", "wave", "heat_two_dimensions", "loop_break", "while_counted", "out_arguments",
+    "repeated_indices_last_wins", "float32_meets_float64", "arrays_rebound_in_branches", "view_of_row",
+)  # fmt: skip
+"""A few of the corpus; ``python -m tests.cuda.compare ptx`` runs all of it."""
+
+
+@needs_gcc
+@pytest.mark.parametrize("name", CHOSEN)
+def test_programs_of_the_corpus(name):
+    assert compare.ptx(name) == ""
+
+
 @needs_gcc
 def test_bytes_moved_by_a_step_of_the_solver():
-    """A step reads and writes v, u and their cotangents, and writes and reads the tape."""
+    """A step reads and writes v, u and their cotangents, and writes and reads the tape: five arrays each way."""
     _, machine = executed("burgers")
-    moved = {k: 0 for k in (2, 3, 6, 7)}
+    moved = dict.fromkeys((2, 3, 6, 7), 0)
     for launch in machine.launches:
         number = int(launch.name.rpartition("_")[2])
         if number in moved:
@@ -114,13 +128,12 @@ def test_bytes_moved_by_a_step_of_the_solver():
     array = arguments("burgers")[0].nbytes
     forward, reverse = ((moved[a] + moved[b]) / steps / array for a, b in ((2, 3), (6, 7)))
     assert forward == 5.0
-    assert reverse <= 9.0
-    assert (forward + reverse) / 10.0 <= 1.5
+    assert reverse == 7.0  # what is added to atomically is read, and cleared before
 
 
 MUTANTS = {
     "atomic of a scatter": ("burgers", r"cuda\.atomic\.add\(u_bar, j, (.*)\)", r"u_bar[j] += \1", "race"),
-    "atomic of a stencil": ("burgers", r"cuda\.atomic\.add\(v_bar, t4, (.*)\)", r"v_bar[t4] += \1", "race"),
+    "neighbour of a stencil": ("burgers", r"\(t1 if t1 < n else i - n \+ 1\)", "t1", "outside unknown"),
     "tail of a grid": ("perceptron", r"range\(cuda\.grid\(1\), (t\d+), ", r"range(cuda.grid(1), \1 + 8, ", "outside"),
     "shifted subscript": ("burgers", r"u_tape\[(\w+), i\] = ", r"u_tape[\1, i + 1] = ", "race outside unknown"),
     "first barrier of a product": ("perceptron", r"cuda\.syncthreads\(\)\n        for k", "\n        for k", "race"),
