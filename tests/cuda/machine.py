@@ -1,8 +1,8 @@
 """Executes the PTX of generated kernels on the CPU: one C statement for each instruction, with `machine.c` around it.
 
 Found are races, accesses outside arrays, reads of memory that nobody wrote, and barriers that not all threads reach.
-An instruction that is not in the tables is an error, and so is a call that is reached (the reduction of the arguments
-of sines beyond 1e5 is one). Approximate instructions are taken as exact.
+An instruction that is not in the tables is an error; one in a function (the reduction of the arguments of sines beyond
+1e5) is a fault where the function is called. Approximate instructions are taken as exact.
 """
 
 import ctypes
@@ -67,13 +67,32 @@ class Translator:
 
     def text(self):
         body = self.ptx[self.ptx.index(".entry") :]
-        body = body[body.index("{") + 1 : body.index("\n}")]
-        registers = re.findall(r"\.reg \.(\w+)\s+%(\w+)<(\d+)>;", body)
+        entry = self.body(body[body.index("{") + 1 : body.index("\n}")])
+        functions = re.findall(r"\.func\s+\([^)]*\) (\w+)\([^)]*\)\s*\{\n(.*?)\n\}", self.ptx, re.DOTALL)
+        texts = [f"static void {name}(uint8_t *func_retval0, uint8_t **given)" for name, _ in functions]
+        defined = [f"{head} {{\n{self.function(code)}\n}}" for head, (_, code) in zip(texts, functions, strict=True)]
+        base = Path(__file__).with_name("machine.c").read_text()
+        head = f"#define SHARED {max(16, self.size)}\n#define TABLES {', '.join(self.tables or '0')}\n"
+        return "\n".join(
+            [head + base, *(t + ";" for t in texts), *defined, f"static void body(void) {{\n{entry}\n}}\n"]
+        )
+
+    def function(self, code):
+        """What a function does that kernels call; a fault, where it has unknown instructions."""
+        try:
+            return self.body(code)
+        except UnknownInstruction:
+            return "call();"
+
+    def body(self, code):
+        """The C of a function's instructions."""
+        registers = re.findall(r"\.reg \.(\w+)\s+%(\w+)<(\d+)>;", code)
         lines = [f"{C[kind]} {name}[{count}];" for kind, name, count in registers]
-        lines += [f"{C[kind]} {name};" for kind, name in re.findall(r"\.reg \.(\w+)\s+%(SPL?);", body)]
-        for name, count in re.findall(r"\.local \.align \d+ \.b8\s+(\w+)\[(\d+)\];", body):
+        lines += [f"{C[kind]} {name};" for kind, name in re.findall(r"\.reg \.(\w+)\s+%(SPL?);", code)]
+        for name, count in re.findall(r"\.local \.align \d+ \.b8\s+(\w+)\[(\d+)\];", code):
             lines.append(f"_Alignas(16) uint8_t {name}[{count}];")
-        code = re.sub(r"\{ // callseq.*?\} // callseq \d+", "call;", body, flags=re.DOTALL)
+        code = re.sub(r"//.*", "", code)
+        code = re.sub(r"call\.uni\s*\((\w+)\),\s*(\w+),\s*\(([^)]*)\)\s*;", _on_one_line, code)
         for line in map(str.strip, code.splitlines()):
             if line.endswith(":"):
                 lines.append(f"{self.label(line[:-1])}:;")
@@ -81,11 +100,11 @@ class Translator:
                 lines.append(line)
             elif single := re.fullmatch(r"\.reg \.(\w+) %(\w+);", line):
                 lines.append(f"{C[single[1]]} {single[2]};")
-            elif line and not line.startswith((".", "//")):
+            elif passed := re.fullmatch(r"\.param .*?(\w+)(\[\d+\])?;", line):
+                lines.append(f"uint64_t {passed[1]}[4];")
+            elif line and not line.startswith("."):
                 lines.append(self.statement(line.rstrip(";")))
-        base = Path(__file__).with_name("machine.c").read_text()
-        head = f"#define SHARED {max(16, self.size)}\n#define TABLES {', '.join(self.tables or '0')}\n"
-        return f"{head}{base}\nstatic void body(void) {{\n" + "\n".join(lines) + "\n}\n"
+        return "\n".join(lines)
 
     def label(self, name):
         return "L" + name.replace("$", "_")
@@ -257,14 +276,15 @@ class Translator:
     def do_ld(self, parts, operands):
         kind = parts[-1]
         if parts[1] == "param":
-            number = re.search(r"_param_(\d+)", operands[1])[1]
-            return f"{self.read(operands[0])} = *({C[kind]} *)&params[{number}];"
+            return f"{self.read(operands[0])} = *({C[kind]} *){self.passed(operands[1])};"
         load = "*({kind} *){at}" if "local" in parts else "LOADED({kind}, {at})"
         lines = zip(self.elements(operands[0]), self.addresses(operands[1], kind), strict=False)
         return " ".join(f"{out} = {load.format(kind=C[kind], at=at)};" for out, at in lines)
 
     def do_st(self, parts, operands):
         kind = parts[-1]
+        if parts[1] == "param":
+            return f"*({C[kind]} *){self.passed(operands[0])} = {self.read(operands[1])};"
         store = "*({kind} *){at} = {value};" if "local" in parts else "STORED({kind}, {at}, {value});"
         lines = zip(self.addresses(operands[0], kind), self.elements(operands[1]), strict=False)
         return " ".join(store.format(kind=C[kind], at=at, value=value) for at, value in lines)
@@ -297,11 +317,24 @@ class Translator:
         return f"goto {self.label(operands[0])};"
 
     def do_call(self, parts, operands):
-        """Functions of arguments so large that no test has any: a fault where one is called."""
-        return "call();"
+        out, name, *given = operands
+        return f"{name}((uint8_t *){out}, (uint8_t *[]){{{', '.join(f'(uint8_t *){g}' for g in given)}}});"
+
+    def passed(self, text):
+        """Where a parameter of the kernel, of a function, or of a call lies."""
+        name, _, offset = text.strip("[]").partition("+")
+        number = re.search(r"_param_(\d+)$", name)
+        if number:
+            return f"&params[{number[1]}]" if name.startswith(self.entry) else f"given[{number[1]}]"
+        return f"((uint8_t *){name} + {offset or 0})"
 
     def do_ret(self, parts, operands):
         return "return;"
+
+
+def _on_one_line(call):
+    """A call of a function: where the result goes, its name, the arguments."""
+    return f"call {', '.join([call[1], call[2], *call[3].replace(',', ' ').split()])};"
 
 
 # -- execution --------------------------------------------------------------------------------------------------------
