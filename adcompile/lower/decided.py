@@ -122,8 +122,10 @@ class Paths:
     def every(self, atom: Atom, holds: Statement) -> bool:
         """Whether a statement about the form of an index scalar holds on every path."""
         eqn = self.indices.context.op.builder.definition(atom)
-        if eqn is None or eqn.op not in ("where", "add", "sub") or atom.type.dtype != "int64":
+        if eqn is None or eqn.op not in ("where", "add", "sub", "mod") or atom.type.dtype != "int64":
             return holds(self.indices.form(atom))
+        if eqn.op == "mod":
+            return holds(self.indices.form(atom)) or self.remainder(eqn, holds)
         if eqn.op == "where":
             return self.choice(eqn, holds)
         sign = 1 if eqn.op == "add" else -1
@@ -134,15 +136,27 @@ class Paths:
         condition = self.indices.context.op.builder.definition(eqn.args[0])
         if condition is None or condition.op not in _TRUE_WHERE or condition.args[0].type.dtype != "int64":
             return holds(self.indices.form(eqn.outs[0]))
-        both = lambda a, b: self.branches(_TRUE_WHERE[condition.op](a, b), eqn, holds)
+        then, other = (lambda k=k: self.every(eqn.args[k], holds) for k in (1, 2))
+        both = lambda a, b: self.cases(_TRUE_WHERE[condition.op](a, b), then, other)
         return self.every(condition.args[0], lambda a: self.every(condition.args[1], lambda b: both(a, b)))
 
-    def branches(self, condition: Affine, eqn: Eqn, holds: Statement) -> bool:
-        """Whether it holds on both sides of a condition; a side that nobody takes does not count."""
-        for fact, branch in ((condition, eqn.args[1]), (_negated(condition), eqn.args[2])):
+    def remainder(self, eqn: Eqn, holds: Statement) -> bool:
+        """The same of a remainder of what is at most one period outside the range."""
+
+        def wrapped(a: Affine, n: Affine) -> bool:
+            beyond = lambda: self.nonnegative(n.plus(n).plus(a, -1).plus(_ONE, -1)) and holds(a.plus(n, -1))
+            below = lambda: self.nonnegative(a.plus(n)) and holds(a.plus(n))
+            upwards = lambda: self.cases(n.plus(a, -1).plus(_ONE, -1), lambda: holds(a), beyond)
+            return self.cases(a, upwards, below)
+
+        return self.every(eqn.args[0], lambda a: self.every(eqn.args[1], lambda n: wrapped(a, n)))
+
+    def cases(self, condition: Affine, then: Callable[[], bool], other: Callable[[], bool]) -> bool:
+        """Whether something holds on both sides of a condition; a side that nobody takes does not count."""
+        for fact, branch in ((condition, then), (_negated(condition), other)):
             if not self.nonnegative(_negated(fact)):
                 with self.assuming(fact):
-                    if not self.every(branch, holds):
+                    if not branch():
                         return False
         return True
 
