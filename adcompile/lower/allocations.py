@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from adcompile.ir import Array, Atom, Block, Const, Eqn, Value
+from adcompile.ir import Atom, Block, Const, Eqn, Value
 from adcompile.ir.builder import Builder
 from adcompile.ir.core import eqn_inputs, substitute
 from adcompile.lower.context import Context
@@ -57,9 +57,8 @@ def _hoisted(context: Context, loop: Eqn, made: Eqn) -> Eqn:
         return loop
     made = replace(made, args=tuple(a for a in sizes if a is not None))
     last = _last_version(body.eqns, made.outs[0])
-    places = [k for k, r in enumerate(body.results) if r is last]
-    given = _free_buffer(context, loop, places[0], made) if len(places) == 1 else last
-    if given is None or len(places) > 1:
+    given = _free_buffer(context, loop, made) if last in body.results else last
+    if given is None:
         return loop
     array, spare = made.outs[0], Value(made.outs[0].type, made.outs[0].name)
     context.op.builder.append(replace(made, outs=(spare,)))
@@ -102,13 +101,14 @@ def _last_version(eqns: Sequence[Eqn], array: Value) -> Value | None:
     return version
 
 
-def _free_buffer(context: Context, loop: Eqn, place: int, made: Eqn) -> Value | None:
-    """What is left, at the end of an iteration, of the carried array that another takes the place of."""
+def _free_buffer(context: Context, loop: Eqn, made: Eqn) -> Value | None:
+    """A carried array, as large as a new one, whose buffer nobody needs any more at the end of an iteration."""
     (body,) = loop.regions
-    param, init = body.params[1 + place], loop.args[3 + place]
-    last = _last_version(body.eqns, param)
-    if last is None or last in body.results or not isinstance(init.type, Array) or param.type != made.outs[0].type:
-        return None
-    op = context.op
-    sizes = [op.atom(op.size(init, axis)) for axis in range(init.type.rank)]
-    return last if sizes == list(made.args) else None
+    inits, params, op = loop.args[3:], body.params[1:], context.op
+    for k in sorted(keeping_shape(op.builder, inits, params, body)):
+        last = _last_version(body.eqns, params[k])
+        if last is not None and last not in body.results and params[k].type == made.outs[0].type:
+            sizes = [op.atom(op.size(inits[k], axis)) for axis in range(params[k].type.rank)]
+            if sizes == list(made.args):
+                return last
+    return None
