@@ -90,10 +90,11 @@ def _bounded(nest: Nest) -> Iterator[None]:
 
 def _end(nest: Nest, level: Level) -> Affine:
     """Where a loop that is not empty ends: below ``maximum(n, 0)`` means below ``n``."""
-    (atom, *others) = level.high.terms or (None,)
-    if level.high == Affine(0, {atom: 1}) and not others and level.low == _ZERO:
+    if len(level.high.terms) == 1 and level.low == _ZERO:
+        (atom,) = level.high.terms
         eqn = nest.context.op.builder.definition(atom)
-        if eqn is not None and eqn.op == "maximum" and eqn.args[1] == Const(0, eqn.args[1].type):
+        maximum = eqn is not None and eqn.op == "maximum" and level.high == Affine(0, {atom: 1})
+        if eqn is not None and maximum and eqn.args[1] == Const(0, eqn.args[1].type):
             return nest.form(eqn.args[0])
     return level.high
 
@@ -281,6 +282,7 @@ class _Collecting(Terms):
         """A new array of the shape of one that the nest clears."""
         init = self.nest.eqn.args[3 + k]
         sizes = [self.context.op.size(init, axis) for axis in range(init.type.rank)]
+        assert isinstance(init.type, Array)
         return self.context.empty(init.type, sizes, self.nest.eqn.outs[k].name)
 
     # -- loops and elements ---------------------------------------------------------------------------------------
