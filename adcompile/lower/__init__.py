@@ -12,8 +12,11 @@ from adcompile.analysis.inplace import insert_copies
 from adcompile.ir import Array, Block, Trace
 from adcompile.ir.builder import Builder
 from adcompile.lower import elementwise, movement, products, reductions, searching, solving, updates
+from adcompile.lower.allocations import hoist_allocations
+from adcompile.lower.collect import collect_loops
 from adcompile.lower.context import Context
 from adcompile.lower.control import lower_block
+from adcompile.lower.decided import decide
 from adcompile.lower.gather import gather_loops
 from adcompile.lower.independent import free_iterations
 from adcompile.lower.keep import keep_invariants
@@ -68,13 +71,20 @@ def lower(trace: Trace, *, vectors: bool = True, threads: bool = False) -> Trace
     atoms = tuple(context.buffer(r).atom for r in results)
     block = drop_dead(Block(trace.params, tuple(context.op.builder.eqns), atoms))
     merged = simplify(replace(trace, block=merge_loops(block, vectors)))
-    finished = insert_copies(_for_vectors(merged) if vectors else merged)
+    finished = insert_copies(_for_vectors(merged) if vectors else _for_threads(merged))
     return replace(finished, block=share_loops(finished.block)) if threads else finished
 
 
 def _for_vectors(trace: Trace) -> Trace:
     """The loops as vector registers like them."""
     for stage in (keep_invariants, split_loops, gather_loops, free_iterations):
+        trace = simplify(replace(trace, block=stage(trace.block)))
+    return trace
+
+
+def _for_threads(trace: Trace) -> Trace:
+    """The loops as the threads of a GPU like them."""
+    for stage in (decide, collect_loops, hoist_allocations):
         trace = simplify(replace(trace, block=stage(trace.block)))
     return trace
 

@@ -11,17 +11,17 @@ What else the nest does follows in a nest of its own; a term may therefore not r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
-from adcompile.ir import Array, Atom, Block, Const, Eqn, Value
+from adcompile.ir import Array, Atom, Block, Eqn, Value
 from adcompile.ir.builder import Builder
-from adcompile.ir.core import eqn_inputs, substitute
 from adcompile.ir.types import FLOATS
 from adcompile.lower.context import Context, elements
 from adcompile.lower.fusion import HEAVY, own_cost
 from adcompile.lower.indices import Affine, Index
+from adcompile.lower.nests import Nest, along, is_allowed, needed_for, reads_old, see, without
 from adcompile.primitives import PRIMITIVES, Emitter, Handle
 
 _WIDEST = 4
@@ -38,15 +38,15 @@ def gather_loops(block: Block) -> Block:
 
 def may_gather(eqn: Eqn) -> bool:
     """Whether a loop is a nest that scatters to shifted elements of an array, and may gather instead."""
-    nest = _see(Context(Emitter(Builder())), eqn) if eqn.op == "loop" else None
-    return nest is not None and _find(nest) is not None
+    nest = see(Context(Emitter(Builder())), eqn) if eqn.op == "loop" else None
+    return nest is not None and find_scatter(nest) is not None
 
 
 def _rebuilt(context: Context, builder: Builder, block: Block) -> tuple[Eqn, ...]:
     for eqn in block.eqns:
         builder.loc, builder.note = eqn.loc, eqn.note
-        nest = _see(context, eqn) if eqn.op == "loop" else None
-        scatter = _find(nest) if nest else None
+        nest = see(context, eqn) if eqn.op == "loop" else None
+        scatter = find_scatter(nest) if nest else None
         if nest and scatter:
             _emit(context, nest, scatter)
         else:
@@ -59,101 +59,14 @@ def _region(context: Context, block: Block) -> Block:
         return Block(block.params, _rebuilt(context, builder, block), block.results)
 
 
+PlaceOf = Callable[[Nest, Atom], tuple[int | None, Affine]]
+
+
 # -- which nests ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class _Level:
-    """One loop of a nest: its index runs over ``[low, high)``, in either direction."""
-
-    index: Value
-    low: Affine
-    high: Affine
-
-
-@dataclass(frozen=True)
-class _Nest:
-    """A rectangular nest; ``carried`` gives the innermost parameter and result of each carried value.
-
-    ``inside`` is everything that only the nest knows: indices, parameters of every loop, results of equations.
-    """
-
-    context: Context
-    eqn: Eqn
-    levels: tuple[_Level, ...]
-    body: Block
-    carried: tuple[tuple[Value, Atom], ...]
-    scalars: Mapping[Value, Eqn]
-    inside: frozenset[Atom]
-
-    def form(self, atom: Atom) -> Affine:
-        """The affine form of a subscript, through the equations of the body."""
-        return self.context.indices.form(atom)
-
-
-def _see(context: Context, eqn: Eqn) -> _Nest | None:
-    """The nest that a loop is the outermost of; None where it is not rectangular and perfect."""
-    levels: list[_Level] = []
-    places = list(range(len(eqn.outs)))
-    loop, scalars = eqn, {}
-    params: set[Value] = set()
-    with context.inside(context.op.builder.child()) as scratch:
-        while True:
-            level = _level(context, loop, params)
-            if level is None:
-                return None
-            levels.append(level)
-            (body,) = loop.regions
-            params.update(body.params)
-            for inner in body.eqns:
-                scratch.append(inner)
-            loops = [e for e in body.eqns if e.op == "loop"]
-            scalars |= {o: e for e in body.eqns for o in e.outs}
-            if not loops:
-                pairs = tuple((body.params[1 + k], body.results[k]) for k in places)
-                inside = frozenset(params.union(scalars))
-                return _Nest(_looking_into(context, scratch), eqn, tuple(levels), body, pairs, scalars, inside)
-            found = _follow(body, loops, places)
-            if found is None:
-                return None
-            loop, places = found
-
-
-def _looking_into(context: Context, scratch: Builder) -> Context:
-    """A context that sees the equations of the nest, for questions only."""
-    return Context(Emitter(scratch))
-
-
-def _level(context: Context, loop: Eqn, outer: set[Value]) -> _Level | None:
-    """A loop whose bounds are known outside the nest; ``outer`` are the parameters of the loops around it."""
-    start, stop, step = loop.args[:3]
-    if not isinstance(step, Const) or step.value not in (1, -1):
-        return None
-    low, high = context.indices.form(start), context.indices.form(stop)
-    if step.value < 0:
-        low, high = high.plus(Affine(1)), low.plus(Affine(1))
-    inner = context.op.builder
-    if any(a in inner.definitions or a in outer for form in (low, high) for a in form.terms):
-        return None
-    return _Level(loop.regions[0].params[0], low, high)
-
-
-def _follow(body: Block, loops: list[Eqn], places: list[int]) -> tuple[Eqn, list[int]] | None:
-    """The only loop in a body that does nothing else but scalar arithmetic, and where it carries each value on."""
-    if len(loops) > 1 or not all(e is loops[0] or _is_scalar(e) for e in body.eqns):
-        return None
-    (inner,) = loops
-    found = []
-    for k in places:
-        at = [m for m, out in enumerate(inner.outs) if out is body.results[k]]
-        if len(at) != 1 or inner.args[3 + at[0]] is not body.params[1 + k]:
-            return None
-        found.append(at[0])
-    return inner, found
-
-
-@dataclass(frozen=True)
-class _Scatter:
+class Scatter:
     """Everything that a nest adds to one carried array: the terms, and their shifts along each loop."""
 
     place: int
@@ -168,32 +81,24 @@ class _Scatter:
         return min(along), max(along)
 
 
-def _find(nest: _Nest) -> _Scatter | None:
-    """A carried array whose scattered terms may be gathered.
+def find_scatter(nest: Nest, place_of: PlaceOf = along) -> Scatter | None:
+    """A carried array whose scattered terms may be gathered; ``place_of`` says which loop a subscript follows.
 
     The innermost loop may not read what an outer one carries, for that is a version of an array that is not kept.
     """
     kept = {p for p, _ in nest.carried} | {level.index for level in nest.levels} | nest.scalars.keys()
     read = {*(a for e in nest.body.eqns for a in e.args), *nest.body.results}
-    if not all(_allowed(e) for e in nest.body.eqns) or read & nest.inside - kept:
+    if not all(is_allowed(e) for e in nest.body.eqns) or read & nest.inside - kept:
         return None
     for place, (param, result) in enumerate(nest.carried):
         if isinstance(param.type, Array) and param.type.dtype in FLOATS:
-            scatter = _scatter(nest, place, param, result)
+            scatter = _scatter(nest, place, param, result, place_of)
             if scatter is not None and _may_move(nest, scatter):
                 return scatter
     return None
 
 
-def _allowed(eqn: Eqn) -> bool:
-    return eqn.op in ("index", "store", "accumulate", "dim") or _is_scalar(eqn)
-
-
-def _is_scalar(eqn: Eqn) -> bool:
-    return not eqn.regions and PRIMITIVES[eqn.op].elementwise
-
-
-def _scatter(nest: _Nest, place: int, param: Value, result: Atom) -> _Scatter | None:
+def _scatter(nest: Nest, place: int, param: Value, result: Atom, place_of: PlaceOf) -> Scatter | None:
     """The additions to one array, where they are all that is done to it and shifts of one another.
 
     No equation may read any version of the array but the addition that makes the next one: it would see sums too early.
@@ -213,25 +118,16 @@ def _scatter(nest: _Nest, place: int, param: Value, result: Atom) -> _Scatter | 
         version = eqn.outs[0]
     if version is not result or nest.body.results.count(version) > 1 or len(added) < 2:
         return None
-    split = [tuple(_along(nest, a) for a in eqn.args[2:]) for eqn in added]
+    split = [tuple(place_of(nest, a) for a in eqn.args[2:]) for eqn in added]
     base = tuple((level, rest if level is None else Affine(0, rest.terms)) for level, rest in split[0])
     if sorted(level for level, _ in base if level is not None) != list(range(len(nest.levels))):
         return None
     shifts = [_shift(one, base, len(nest.levels)) for one in split]
     if any(s is None for s in shifts) or len(set(shifts)) < 2:
         return None
-    scatter = _Scatter(place, param, base, tuple(e.args[1] for e in added), tuple(s for s in shifts if s is not None))
+    scatter = Scatter(place, param, base, tuple(e.args[1] for e in added), tuple(s for s in shifts if s is not None))
     reaches = [scatter.reach(k) for k in range(len(nest.levels))]
     return scatter if all(high - low <= _WIDEST for low, high in reaches) else None
-
-
-def _along(nest: _Nest, atom: Atom) -> tuple[int | None, Affine]:
-    """A subscript as ``index of a loop + rest``."""
-    form = nest.form(atom)
-    found = [k for k, level in enumerate(nest.levels) if form.terms.get(level.index) == 1]
-    if len(found) != 1:
-        return None, form
-    return found[0], form.without(nest.levels[found[0]].index)
 
 
 def _shift(one: Sequence, base: Sequence, depth: int) -> tuple[int, ...] | None:
@@ -246,7 +142,7 @@ def _shift(one: Sequence, base: Sequence, depth: int) -> tuple[int, ...] | None:
     return tuple(shift)
 
 
-def _may_move(nest: _Nest, scatter: _Scatter) -> bool:
+def _may_move(nest: Nest, scatter: Scatter) -> bool:
     """Whether the terms, all together, may be computed before anything else that the nest does.
 
     They read the indices, what is known outside the nest, and elements that no earlier iteration has written.
@@ -256,53 +152,21 @@ def _may_move(nest: _Nest, scatter: _Scatter) -> bool:
         return False
     size = 0
     for term in scatter.terms:
-        needed = _slice(nest, term)
+        needed = needed_for(nest, term)
         size += len(needed)
         reads = {term, *(a for e in needed for a in e.args)} - nest.scalars.keys()
-        if any(own_cost(e) > HEAVY for e in needed) or not all(_reads_old(nest, e) for e in needed if e.op == "index"):
+        if any(own_cost(e) > HEAVY for e in needed) or not all(reads_old(nest, e) for e in needed if e.op == "index"):
             return False
         if any(e.op in ("store", "accumulate") for e in needed) or reads & nest.inside - known:
             return False
     return size <= _LARGEST
 
 
-def _slice(nest: _Nest, atom: Atom) -> list[Eqn]:
-    """The equations of the nest that an atom needs."""
-    needed: dict[Eqn, None] = {}
-    stack = [atom]
-    while stack:
-        eqn = nest.scalars.get(stack.pop())  # type: ignore[arg-type]
-        if eqn is not None and eqn not in needed:
-            needed[eqn] = None
-            stack += eqn_inputs(eqn)
-    return list(needed)
-
-
-def _reads_old(nest: _Nest, read: Eqn) -> bool:
-    """Whether an element that is read was not written by another iteration.
-
-    Where the nest writes the array, every iteration reads, before its write, the one element that it alone writes.
-    """
-    array = read.args[0]
-    if array not in {param for param, _ in nest.carried}:
-        return array not in nest.inside
-    own = tuple(nest.form(a) for a in read.args[1:])
-    version, written = {array}, []
-    for eqn in nest.body.eqns:
-        if eqn.args and eqn.args[0] in version and eqn.op in ("store", "accumulate"):
-            version.add(eqn.outs[0])
-            written.append(tuple(nest.form(a) for a in eqn.args[2:]))
-    along = [_along(nest, a) for a in read.args[1:]]
-    once = sorted(k for k, _ in along if k is not None) == list(range(len(nest.levels)))
-    clear = not any(nest.inside & rest.terms.keys() for _, rest in along)
-    return not written or (once and clear and all(w == own for w in written))
-
-
 # -- the gathering nest ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class _Term:
+class Term:
     """A term at the element under the loops so far: where its iteration is, and whether there is such an iteration."""
 
     term: Atom
@@ -311,20 +175,53 @@ class _Term:
     exists: Handle | None = None
 
 
-class _Gathering:
-    """Emits the nest over the elements that receive."""
+class Terms:
+    """Emits what an element receives."""
 
-    def __init__(self, context: Context, nest: _Nest, scatter: _Scatter):
+    def __init__(self, context: Context, nest: Nest, scatter: Scatter):
         self.context, self.nest, self.scatter = context, nest, scatter
         self.inits = {param: a for (param, _), a in zip(nest.carried, nest.eqn.args[3:], strict=True)}
 
+    def bounds(self, depth: int) -> tuple[Index, Index]:
+        """The bounds of a loop of the nest, emitted."""
+        level = self.nest.levels[depth]
+        return self.context.indices.emit(level.low), self.context.indices.emit(level.high)
+
+    def moved(self, x: Index, by: int) -> Index:
+        """``x + by``."""
+        return self.context.indices.add(x, by)
+
+    def value(self, term: Term) -> Handle:
+        """The scalar of a term in its iteration."""
+        env: dict[Value, Atom] = dict(self.inits)
+        for level, at in zip(self.nest.levels, term.at, strict=True):
+            env[level.index] = self.context.op.atom(at)
+        wanted = set(needed_for(self.nest, term.term))
+        for eqn in dict.fromkeys(self.nest.scalars.values()):
+            if eqn in wanted:
+                args = [env.get(a, a) if isinstance(a, Value) else a for a in eqn.args]
+                types = [o.type for o in eqn.outs]
+                outs = self.emit_again(eqn, args, types)
+                env.update(zip(eqn.outs, outs, strict=True))
+        return self.context.op.handle(env.get(term.term, term.term))  # type: ignore[arg-type]
+
+    def emit_again(self, eqn: Eqn, args: list[Atom], types: list) -> Sequence[Atom]:
+        """One equation of a term with other operands."""
+        if PRIMITIVES[eqn.op].elementwise:
+            return [self.context.op(eqn.op, *args, types=types, **eqn.attrs).atom]
+        return self.context.op.builder.emit(eqn.op, args, types, eqn.attrs)
+
+
+class _Gathering(Terms):
+    """Emits the nest over the elements that receive."""
+
     def emit(self) -> Handle:
         """The array with all terms added."""
-        terms = [_Term(t, s) for t, s in zip(self.scatter.terms, self.scatter.shifts, strict=True)]
+        terms = [Term(t, s) for t, s in zip(self.scatter.terms, self.scatter.shifts, strict=True)]
         array = self.context.op.handle(self.inits[self.scatter.array])
         return self.level(0, array, (), terms)
 
-    def level(self, depth: int, array: Handle, at: tuple[Index, ...], terms: Sequence[_Term]) -> Handle:
+    def level(self, depth: int, array: Handle, at: tuple[Index, ...], terms: Sequence[Term]) -> Handle:
         """The loops from ``depth`` inwards."""
         if depth == len(self.nest.levels):
             return self.add(array, at, terms)
@@ -358,7 +255,7 @@ class _Gathering:
         (out,) = context.op.builder.emit("if", (condition.atom,), [result.type], {}, regions)
         return context.op.handle(out)
 
-    def row(self, array: Handle, at: tuple[Index, ...], terms: Sequence[_Term], wide: Handle | None) -> Handle:
+    def row(self, array: Handle, at: tuple[Index, ...], terms: Sequence[Term], wide: Handle | None) -> Handle:
         """The innermost loop: the elements at either end, which some terms do not reach, and those in between.
 
         Where the loop is not ``wide`` (None: where it is known to be), every element asks which terms reach it.
@@ -382,24 +279,15 @@ class _Gathering:
         stop = op.where(op.logical_or(wide, op.ge(low, high)), start, stop)
         return self.loop(depth, start, stop, array, at, terms, True)
 
-    def element(self, array: Handle, at: tuple, here: Index, terms: Sequence[_Term], times: Handle | None) -> Handle:
+    def element(self, array: Handle, at: tuple, here: Index, terms: Sequence[Term], times: Handle | None) -> Handle:
         """One element near an end: so many times, or once."""
         depth = len(self.nest.levels) - 1
         if times is not None:
             return self.loop(depth, here, self.context.indices.add(here, times), array, at, terms, False)
         return self.add(array, (*at, here), [self.reached(depth, t, here, False) for t in terms])
 
-    def bounds(self, depth: int) -> tuple[Index, Index]:
-        """The bounds of a loop of the nest, emitted."""
-        level = self.nest.levels[depth]
-        return self.context.indices.emit(level.low), self.context.indices.emit(level.high)
-
-    def moved(self, x: Index, by: int) -> Index:
-        """``x + by``."""
-        return self.context.indices.add(x, by)
-
     def loop(
-        self, depth: int, start: Index, stop: Index, array: Handle, at: tuple, terms: Sequence[_Term], ends: bool
+        self, depth: int, start: Index, stop: Index, array: Handle, at: tuple, terms: Sequence[Term], ends: bool
     ) -> Handle:
         """One loop over elements; with ``ends`` it meets some that a term does not reach."""
         context, level = self.context, self.nest.levels[depth]
@@ -413,7 +301,7 @@ class _Gathering:
         (out,) = context.op.builder.emit("loop", args, [param.type], {}, (block,), names=[param.name])
         return context.op.handle(out)
 
-    def reached(self, depth: int, term: _Term, here: Index, ends: bool) -> _Term:
+    def reached(self, depth: int, term: Term, here: Index, ends: bool) -> Term:
         """A term with its place along one more loop."""
         op, place = self.context.op, self.moved(here, -term.shift[depth])
         if not ends:
@@ -424,7 +312,7 @@ class _Gathering:
         last = self.moved(high, -1)
         return replace(term, at=(*term.at, op.minimum(op.maximum(place, low), last)), exists=exists)
 
-    def add(self, array: Handle, at: tuple[Index, ...], terms: Sequence[_Term]) -> Handle:
+    def add(self, array: Handle, at: tuple[Index, ...], terms: Sequence[Term]) -> Handle:
         """Add the terms to one element."""
         op, indices = self.context.op, self.context.indices
         total = None
@@ -438,47 +326,12 @@ class _Gathering:
         ]
         return op("accumulate", array, total, *place, spec=elements(len(place)))
 
-    def value(self, term: _Term) -> Handle:
-        """The scalar of a term in its iteration."""
-        env: dict[Value, Atom] = dict(self.inits)
-        for level, at in zip(self.nest.levels, term.at, strict=True):
-            env[level.index] = self.context.op.atom(at)
-        wanted = set(_slice(self.nest, term.term))
-        for eqn in dict.fromkeys(self.nest.scalars.values()):
-            if eqn in wanted:
-                args = [env.get(a, a) if isinstance(a, Value) else a for a in eqn.args]
-                types = [o.type for o in eqn.outs]
-                outs = self.emit_again(eqn, args, types)
-                env.update(zip(eqn.outs, outs, strict=True))
-        return self.context.op.handle(env.get(term.term, term.term))  # type: ignore[arg-type]
 
-    def emit_again(self, eqn: Eqn, args: list[Atom], types: list) -> Sequence[Atom]:
-        """One equation of a term with other operands."""
-        if PRIMITIVES[eqn.op].elementwise:
-            return [self.context.op(eqn.op, *args, types=types, **eqn.attrs).atom]
-        return self.context.op.builder.emit(eqn.op, args, types, eqn.attrs)
-
-
-def _emit(context: Context, nest: _Nest, scatter: _Scatter) -> None:
+def _emit(context: Context, nest: Nest, scatter: Scatter) -> None:
     """The gathering nest, then the loop without what it gathered."""
     gathered = _Gathering(context, nest, scatter).emit()
     args = list(nest.eqn.args)
     args[3 + scatter.place] = gathered.atom
     (region,) = nest.eqn.regions
-    rest = _without(region, nest.carried[scatter.place][0])
+    rest = without(region, nest.carried[scatter.place][0])
     context.op.builder.append(replace(nest.eqn, args=tuple(args), regions=(rest,)))
-
-
-def _without(block: Block, array: Value) -> Block:
-    """A nest that no longer adds to one array."""
-    names: dict[Value, Atom] = {array: array}
-    kept = []
-    for eqn in block.eqns:
-        if eqn.op == "accumulate" and names.get(eqn.args[0]) is array:  # type: ignore[arg-type]
-            names[eqn.outs[0]] = array
-        elif eqn.op == "loop":
-            kept.append(replace(eqn, regions=(_without(eqn.regions[0], array),)))
-        else:
-            kept.append(eqn)
-    inner = substitute(Block((), tuple(kept), block.results), names, lambda value: value)
-    return Block(block.params, inner.eqns, inner.results)

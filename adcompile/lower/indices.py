@@ -51,16 +51,22 @@ class Indices:
     def loop(self, index: Value, start: Index, stop: Index, step: Index = 1) -> Iterator[None]:
         """Inside, ``index`` runs from ``start`` to before ``stop``."""
         stride = self._static(step)
-        if stride:
-            first, last = self.form(start), self._end(start, stop).plus(Affine(-1 if stride > 0 else 1))
-            low, high = (first, last) if stride > 0 else (last, first)
-            self.bounds[index], self.depths[index] = (low, high), len(self.facts)
-            self.facts.append(high.plus(low, -1))
-            self.proofs.clear()
+        if not stride:
+            yield
+            return
+        first, last = self.form(start), self._end(start, stop).plus(Affine(-1 if stride > 0 else 1))
+        with self.within(index, *((first, last) if stride > 0 else (last, first))):
+            yield
+
+    @contextmanager
+    def within(self, index: Value, low: Affine, high: Affine) -> Iterator[None]:
+        """Inside, ``index`` is one of the numbers from ``low`` to ``high``, and there are some."""
+        self.bounds[index], self.depths[index] = (low, high), len(self.facts)
+        self.facts.append(high.plus(low, -1))
+        self.proofs.clear()
         yield
-        if stride:
-            self.facts.pop()
-            self.proofs.clear()
+        self.facts.pop()
+        self.proofs.clear()
 
     @contextmanager
     def region(self) -> Iterator[None]:

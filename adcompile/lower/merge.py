@@ -72,7 +72,7 @@ def _merge_back(eqns: list[Eqn], later: int, results: Sequence[Atom], vectors: b
         return None
     for earlier in range(later - 1, max(-1, later - 1 - _NEAR), -1):
         if mergeable(eqns[earlier]) and _alike(eqns[earlier], eqns[later], vectors):
-            found = _merge(eqns, earlier, later, results)
+            found = _merge(eqns, earlier, later, results, vectors)
             if found is None and vectors:
                 found = _merge_scatters(eqns, earlier, later, results)
             if found is not None:
@@ -91,8 +91,8 @@ def _alike(one: Eqn, two: Eqn, vectors: bool) -> bool:
     return nested[0] == nested[1] or not _is_heavy(two if nested[0] else one)
 
 
-def _inner_ranges(loop: Eqn) -> list[tuple[Atom, ...]]:
-    return [e.args[:3] for e in loop.regions[0].eqns if e.op == "loop"]
+def _inner_ranges(loop: Eqn) -> set[tuple[Atom, ...]]:
+    return {e.args[:3] for e in loop.regions[0].eqns if e.op == "loop"}
 
 
 def _is_heavy(eqn: Eqn) -> bool:
@@ -157,6 +157,7 @@ class _Pair:
     second: Eqn
     needed: list[Eqn]
     rest: list[Eqn]
+    vectors: bool
     shifted: bool
 
     def legal(self, read_after: set[Value]) -> bool:
@@ -187,7 +188,8 @@ class _Pair:
             return False
         else:
             reads = _accesses(body, body.params[1 + starts[0]])
-            if writes.only_adds and reads.only_adds and (self.shifted or not is_vector(self.first)):
+            adding = writes.only_adds and reads.only_adds
+            if adding and (self.shifted or not (self.vectors and is_vector(self.first))):
                 return True
         return bool(writes.along(self.first.regions[0].params[0]) & reads.along(body.params[0]))
 
@@ -248,7 +250,7 @@ def _walk_accesses(block: Block, versions: set[Value]) -> Iterator[tuple[tuple[A
 
 def _merge_scatters(eqns: list[Eqn], earlier: int, later: int, results: Sequence[Atom]) -> tuple[list[Eqn], int] | None:
     """Merge two loops, and those inside them, that add to shifted elements of an array, if all may gather then."""
-    found = _merge(eqns, earlier, later, results, shifted=True)
+    found = _merge(eqns, earlier, later, results, True, shifted=True)
     if found is None:
         return None
     merged, following = found
@@ -261,19 +263,19 @@ def _as_one_nest(eqn: Eqn) -> Eqn:
     (body,) = eqn.regions
     eqns, loops = list(body.eqns), [k for k, e in enumerate(body.eqns) if e.op == "loop"]
     if len(loops) == 2 and eqns[loops[0]].args[:3] == eqns[loops[1]].args[:3]:
-        found = _merge(eqns, loops[0], loops[1], body.results, shifted=True)
+        found = _merge(eqns, loops[0], loops[1], body.results, True, shifted=True)
         eqns = found[0] if found else eqns
     inner = tuple(_as_one_nest(e) if e.op == "loop" else e for e in eqns)
     return replace(eqn, regions=(replace(body, eqns=inner),))
 
 
 def _merge(
-    eqns: list[Eqn], earlier: int, later: int, results: Sequence[Atom], shifted: bool = False
+    eqns: list[Eqn], earlier: int, later: int, results: Sequence[Atom], vectors: bool, shifted: bool = False
 ) -> tuple[list[Eqn], int] | None:
     """Merge two loops of a list of equations, or give up."""
     first, second = eqns[earlier], eqns[later]
     needed, rest = _split(eqns[earlier + 1 : later], second)
-    pair = _Pair(first, second, needed, rest, shifted)
+    pair = _Pair(first, second, needed, rest, vectors, shifted)
     dependent = set(first.outs)
     if any(dependent.intersection(eqn_inputs(e)) for e in needed):
         return None

@@ -2,7 +2,7 @@
 
    A thread is a context of its own, which waits at barriers. A word of memory remembers who wrote and read it last:
    two accesses race where they are by different threads, one of them writes, not both are atomic, and no barrier of
-   their block lies between them. */
+   their block lies between them. A word is as long as the elements of its array, four bytes at most. */
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -11,8 +11,8 @@
 
 typedef struct { int32_t thread, epoch; int8_t atomic; } Access;
 typedef struct { Access write, read, reader; } Word;
-typedef struct { uint64_t start, size; uint8_t *known; Word *words; uint8_t *loaded, *stored; } Region;
-enum { RACE, OUTSIDE, UNKNOWN, BARRIER, KINDS };
+typedef struct { uint64_t start, size, unit; uint8_t *known; Word *words; uint8_t *loaded, *stored; } Region;
+enum { RACE, OUTSIDE, UNKNOWN, BARRIER, CALL, KINDS };
 enum { LOAD, STORE, ATOMIC };
 
 static Region *regions;
@@ -23,6 +23,7 @@ static uint64_t *params;
 static ucontext_t scheduler, contexts[1024];
 static uint8_t scratch[16];
 static _Alignas(16) uint8_t shared[SHARED + 16];
+static const _Alignas(16) uint8_t tables[] = {TABLES};
 
 static int ordered(Access a) {
     return a.thread < 0 || a.thread == thread || (a.thread / per_block == block && a.epoch < epoch);
@@ -49,12 +50,16 @@ static void *at(uint64_t address, uint64_t size, int kind) {
     for (int k = 0; k < region_count; k++) {
         Region *r = &regions[k];
         if (address < r->start || address + size > r->start + r->size) continue;
-        for (uint64_t w = (address - r->start) / 4; w <= (address + size - 1 - r->start) / 4; w++) look(r, w, kind);
+        uint64_t first = address - r->start;
+        for (uint64_t w = first / r->unit; w <= (first + size - 1) / r->unit; w++) look(r, w, kind);
         return (void *)address;
     }
+    if (kind == LOAD && address >= (uint64_t)tables && address + size <= (uint64_t)tables + sizeof tables) return (void *)address;
     faults[OUTSIDE]++;
     return memset(scratch, 0, sizeof scratch);
 }
+
+static void call(void) { faults[CALL]++; }
 
 static void barrier(void) {
     waiting++;
@@ -110,7 +115,7 @@ int64_t *launch(Region *given, int count, uint64_t *arguments, const uint32_t *g
     memcpy(nctaid, grid, sizeof nctaid), memcpy(ntid, threads, sizeof ntid);
     per_block = ntid[0] * ntid[1] * ntid[2];
     int total = grid[0] * grid[1] * grid[2];
-    regions[count - 1] = (Region){(uint64_t)shared, SHARED, known, words, loaded, stored};
+    regions[count - 1] = (Region){(uint64_t)shared, SHARED, 4, known, words, loaded, stored};
     for (int k = 0; k < total; k++) {
         block = blocks[k];
         ctaid[0] = block % grid[0], ctaid[1] = block / grid[0] % grid[1], ctaid[2] = block / grid[0] / grid[1];

@@ -1,18 +1,24 @@
 """Executes the PTX of generated kernels on the CPU: one C statement for each instruction, with `machine.c` around it.
 
 Found are races, accesses outside arrays, reads of memory that nobody wrote, and barriers that not all threads reach.
-An instruction that is not in the tables is an error. Approximate instructions are taken as exact.
+An instruction that is not in the tables is an error; one in a function (the reduction of the arguments of sines beyond
+1e5) is a fault where the function is called. Approximate instructions are taken as exact.
 """
 
 import ctypes
 import re
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-FAULTS = ("race", "outside", "unknown", "barrier")
+from adcompile.backend import cuda as backend
+from adcompile.backend.cuda.compiler import text
+from tests.cuda.device import Device, fingerprint, launch_sizes
+
+FAULTS = ("race", "outside", "unknown", "barrier", "call")
 C = {
     "f32": "float", "f64": "double", "s64": "int64_t", "u64": "uint64_t", "b64": "uint64_t", "s32": "int32_t",
     "u32": "uint32_t", "b32": "uint32_t", "s16": "int16_t", "u16": "uint16_t", "b16": "uint16_t", "s8": "int8_t",
@@ -53,12 +59,40 @@ class Translator:
             self.size = -(-self.size // int(align)) * int(align)
             self.shared[name] = self.size
             self.size += int(count)
+        self.tables, self.places = [], {}
+        for align, name, numbers in re.findall(r"\.global \.align (\d+) \.b8 (\w+)\[\d+\] = \{([^}]*)\};", ptx):
+            self.tables += ["0"] * (-len(self.tables) % int(align))
+            self.places[name] = len(self.tables)
+            self.tables += numbers.split(", ")
 
     def text(self):
         body = self.ptx[self.ptx.index(".entry") :]
-        registers = re.findall(r"\.reg \.(\w+)\s+%(\w+)<(\d+)>;", body)
+        entry = self.body(body[body.index("{") + 1 : body.index("\n}")])
+        functions = re.findall(r"\.func\s+\([^)]*\) (\w+)\([^)]*\)\s*\{\n(.*?)\n\}", self.ptx, re.DOTALL)
+        texts = [f"static void {name}(uint8_t *func_retval0, uint8_t **given)" for name, _ in functions]
+        defined = [f"{head} {{\n{self.function(code)}\n}}" for head, (_, code) in zip(texts, functions, strict=True)]
+        base = Path(__file__).with_name("machine.c").read_text()
+        head = f"#define SHARED {max(16, self.size)}\n#define TABLES {', '.join(self.tables or '0')}\n"
+        return "\n".join(
+            [head + base, *(t + ";" for t in texts), *defined, f"static void body(void) {{\n{entry}\n}}\n"]
+        )
+
+    def function(self, code):
+        """What a function does that kernels call; a fault, where it has unknown instructions."""
+        try:
+            return self.body(code)
+        except UnknownInstruction:
+            return "call();"
+
+    def body(self, code):
+        """The C of a function's instructions."""
+        registers = re.findall(r"\.reg \.(\w+)\s+%(\w+)<(\d+)>;", code)
         lines = [f"{C[kind]} {name}[{count}];" for kind, name, count in registers]
-        code = body[body.index("{") + 1 : body.rindex("}")]
+        lines += [f"{C[kind]} {name};" for kind, name in re.findall(r"\.reg \.(\w+)\s+%(SPL?);", code)]
+        for name, count in re.findall(r"\.local \.align \d+ \.b8\s+(\w+)\[(\d+)\];", code):
+            lines.append(f"_Alignas(16) uint8_t {name}[{count}];")
+        code = re.sub(r"//.*", "", code)
+        code = re.sub(r"call\.uni\s*\((\w+)\),\s*(\w+),\s*\(([^)]*)\)\s*;", _on_one_line, code)
         for line in map(str.strip, code.splitlines()):
             if line.endswith(":"):
                 lines.append(f"{self.label(line[:-1])}:;")
@@ -66,10 +100,11 @@ class Translator:
                 lines.append(line)
             elif single := re.fullmatch(r"\.reg \.(\w+) %(\w+);", line):
                 lines.append(f"{C[single[1]]} {single[2]};")
-            elif line and not line.startswith((".", "//")):
+            elif passed := re.fullmatch(r"\.param .*?(\w+)(\[\d+\])?;", line):
+                lines.append(f"uint64_t {passed[1]}[4];")
+            elif line and not line.startswith("."):
                 lines.append(self.statement(line.rstrip(";")))
-        base = Path(__file__).with_name("machine.c").read_text()
-        return f"#define SHARED {max(16, self.size)}\n{base}\nstatic void body(void) {{\n" + "\n".join(lines) + "\n}\n"
+        return "\n".join(lines)
 
     def label(self, name):
         return "L" + name.replace("$", "_")
@@ -93,7 +128,7 @@ class Translator:
             special = re.fullmatch(r"%(tid|ntid|ctaid|nctaid)\.([xyz])", text)
             if special:
                 return f"{special[1]}[{'xyz'.index(special[2])}]"
-            name, number = re.fullmatch(r"%([a-z]+)(\d*)", text).groups()
+            name, number = re.fullmatch(r"%([a-zA-Z]+)(\d*)", text).groups()
             return f"{name}[{number}]" if number else name
         if text.startswith("0f"):
             return f"BITS(float, 0x{text[2:]}u)"
@@ -101,6 +136,10 @@ class Translator:
             return f"BITS(double, 0x{text[2:]}ull)"
         if text in self.shared:
             return f"((uint64_t)shared + {self.shared[text]})"
+        if text in self.places:
+            return f"((uint64_t)tables + {self.places[text]})"
+        if text.startswith("__local_depot"):
+            return f"(uint64_t){text}"
         if text in ("true", "false"):
             return str(int(text == "true"))
         if not re.fullmatch(r"-?\d+", text):
@@ -235,18 +274,28 @@ class Translator:
         return f"{self.read(operands[0])} = {self.read(operands[1])};"
 
     def do_ld(self, parts, operands):
-        out, kind = self.read(operands[0]), parts[-1]
+        kind = parts[-1]
         if parts[1] == "param":
-            number = re.search(r"_param_(\d+)", operands[1])[1]
-            return f"memcpy(&{out}, &params[{number}], sizeof({C[kind]}));"
-        if "local" in parts or any(p.startswith("v") and p[1:].isdigit() for p in parts):
-            return None
-        return f"{out} = LOADED({C[kind]}, {self.address(operands[1])});"
+            return f"{self.read(operands[0])} = *({C[kind]} *){self.passed(operands[1])};"
+        load = "*({kind} *){at}" if "local" in parts else "LOADED({kind}, {at})"
+        lines = zip(self.elements(operands[0]), self.addresses(operands[1], kind), strict=False)
+        return " ".join(f"{out} = {load.format(kind=C[kind], at=at)};" for out, at in lines)
 
     def do_st(self, parts, operands):
-        if "local" in parts or any(p.startswith("v") and p[1:].isdigit() for p in parts):
-            return None
-        return f"STORED({C[parts[-1]]}, {self.address(operands[0])}, {self.read(operands[1])});"
+        kind = parts[-1]
+        if parts[1] == "param":
+            return f"*({C[kind]} *){self.passed(operands[0])} = {self.read(operands[1])};"
+        store = "*({kind} *){at} = {value};" if "local" in parts else "STORED({kind}, {at}, {value});"
+        lines = zip(self.addresses(operands[0], kind), self.elements(operands[1]), strict=False)
+        return " ".join(store.format(kind=C[kind], at=at, value=value) for at, value in lines)
+
+    def elements(self, text):
+        """The registers of a vector, or the only one."""
+        return [self.read(t.strip()) for t in text.strip("{}").split(",")]
+
+    def addresses(self, text, kind):
+        """Where the elements of a vector lie; more than it has."""
+        return [f"({self.address(text)} + {k * int(kind[1:]) // 8})" for k in range(4)]
 
     def do_atom(self, parts, operands):
         out, place, *values = operands
@@ -267,8 +316,25 @@ class Translator:
     def do_bra(self, parts, operands):
         return f"goto {self.label(operands[0])};"
 
+    def do_call(self, parts, operands):
+        out, name, *given = operands
+        return f"{name}((uint8_t *){out}, (uint8_t *[]){{{', '.join(f'(uint8_t *){g}' for g in given)}}});"
+
+    def passed(self, text):
+        """Where a parameter of the kernel, of a function, or of a call lies."""
+        name, _, offset = text.strip("[]").partition("+")
+        number = re.search(r"_param_(\d+)$", name)
+        if number:
+            return f"&params[{number[1]}]" if name.startswith(self.entry) else f"given[{number[1]}]"
+        return f"((uint8_t *){name} + {offset or 0})"
+
     def do_ret(self, parts, operands):
         return "return;"
+
+
+def _on_one_line(call):
+    """A call of a function: where the result goes, its name, the arguments."""
+    return f"call {', '.join([call[1], call[2], *call[3].replace(',', ' ').split()])};"
 
 
 # -- execution --------------------------------------------------------------------------------------------------------
@@ -278,6 +344,7 @@ class Region(ctypes.Structure):
     _fields_ = (
         ("start", ctypes.c_uint64),
         ("size", ctypes.c_uint64),
+        ("unit", ctypes.c_uint64),
         *((name, ctypes.c_void_p) for name in ("known", "words", "loaded", "stored")),
     )
 
@@ -292,31 +359,67 @@ class Found:
     stored: int
 
 
-class Machine:
-    """A device made of the CPU: its memory are NumPy arrays, its kernels PTX; ``launches`` is what they did."""
+class Machine(Device):
+    """Kernels are PTX; ``launches`` is what they did, ``texts`` the PTX by kernel."""
 
-    def __init__(self, folder, order=None):
-        self.folder, self.order = Path(folder), order
-        self.known, self.launches = {}, []
+    def __init__(self, order=None):
+        super().__init__(order)
+        self.known, self.launches, self.texts = {}, [], {}
 
     def empty(self, shape, dtype):
-        """An array that nobody has written yet."""
-        array = np.full(shape, -77, dtype)
-        self.known[array.ctypes.data] = (array, np.zeros(array.nbytes // 4 + 1, np.uint8))
+        array = super().empty(shape, dtype)
+        self.known[array.ctypes.data] = (array, np.zeros(_words(array), np.uint8))
         return array
 
-    def kernel(self, kernel, ptx):
-        """The kernel as the host program launches it: ``kernel[grid, block](*arguments)``."""
-        translator = Translator(ptx)
-        source = self.folder / f"{kernel.name}.c"
-        source.write_text(translator.text())
-        library = source.with_suffix(".so")
-        command = ["gcc", "-O1", "-w", "-ffp-contract=off", "-shared", "-fPIC", source, "-o", library, "-lm"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        launch = ctypes.CDLL(str(library)).launch
-        launch.restype = ctypes.POINTER(ctypes.c_int64)
-        return _Launcher(self, kernel, launch)
+    def clear(self, array):
+        super().clear(array)
+        if array.ctypes.data in self.known:
+            self.known[array.ctypes.data][1][:] = 1
+
+    def load(self, module):
+        space = backend.load(module)
+        for kernel in module.kernels:
+            self.texts[kernel.name] = ptx_of(kernel, space[kernel.name].py_func)
+            space[kernel.name] = _Launcher(self, kernel, executable(self.texts[kernel.name]))
+        space.update(self.host())
+        return space
+
+
+COMPILED, LIBRARIES = {}, {}
+"""PTX by what it depends on, and code of the CPU by its PTX."""
+
+
+def ptx_of(kernel, function, capability=(9, 0)):
+    """The PTX of a kernel."""
+    key = fingerprint(function), kernel.params, capability
+    if key not in COMPILED:
+        COMPILED[key] = text(kernel, function, capability=capability)
+    return COMPILED[key]
+
+
+def executable(ptx):
+    """The function of C's that launches a kernel."""
+    if ptx not in LIBRARIES:
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "kernel.c")
+            source.write_text(Translator(ptx).text())
+            command = [
+                "gcc",
+                "-O1",
+                "-w",
+                "-ffp-contract=off",
+                "-shared",
+                "-fPIC",
+                source,
+                "-o",
+                folder + "/kernel.so",
+                "-lm",
+            ]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            LIBRARIES[ptx] = ctypes.CDLL(folder + "/kernel.so").launch
+        LIBRARIES[ptx].restype = ctypes.POINTER(ctypes.c_int64)
+    return LIBRARIES[ptx]
 
 
 class _Launcher:
@@ -324,8 +427,7 @@ class _Launcher:
         self.machine, self.kernel, self.function = machine, kernel, function
 
     def __getitem__(self, config):
-        grid, block = (tuple(np.atleast_1d(c).tolist()) for c in config)
-        return lambda *arguments: self.launch(grid + (1,) * (3 - len(grid)), block + (1,) * (3 - len(block)), arguments)
+        return lambda *arguments: self.launch(*launch_sizes(config), arguments)
 
     def launch(self, grid, block, arguments):
         params, arrays = [], {}
@@ -337,30 +439,35 @@ class _Launcher:
                     base = base.base
                 arrays[base.ctypes.data] = base
         regions, kept = self.regions(arrays)
-        order, blocks = (self.permuted(int(np.prod(c))) for c in (block, grid))
+        order, blocks = (self.machine.permuted(int(np.prod(c))) for c in (block, grid))
         found = self.function(
             regions, len(regions), (ctypes.c_uint64 * len(params))(*params), (ctypes.c_uint32 * 3)(*grid),
             (ctypes.c_uint32 * 3)(*block), *(a.ctypes.data_as(ctypes.c_void_p) for a in (order, blocks)),
         )  # fmt: skip
         faults = {name: found[k] for k, name in enumerate(FAULTS) if found[k]}
-        loaded, stored = (sum(int(marks[k].sum()) * 4 for marks in kept) for k in (1, 2))
+        units = list(map(_unit, arrays.values()))
+        loaded, stored = (sum(int(m[k].sum()) * u for m, u in zip(kept, units, strict=True)) for k in (1, 2))
         self.machine.launches.append(Found(self.kernel.name, faults, loaded, stored))
 
     def regions(self, arrays):
         regions, kept = (Region * (len(arrays) + 1))(), []
         for k, (start, array) in enumerate(arrays.items()):
-            words = array.nbytes // 4 + 1
+            words = _words(array)
             marks = (np.full(words * 40, 0xFF, np.uint8), np.zeros(words, np.uint8), np.zeros(words, np.uint8))
             known = self.machine.known.get(start)
             pointers = (known[1].ctypes.data if known else None, *(m.ctypes.data for m in marks))
-            regions[k] = Region(start, array.nbytes, *pointers)
+            regions[k] = Region(start, array.nbytes, _unit(array), *pointers)
             kept.append(marks)
         return regions, kept
 
-    def permuted(self, count):
-        if self.machine.order is None:
-            return np.arange(count, dtype=np.int32)
-        return np.random.default_rng(self.machine.order).permutation(count).astype(np.int32)
+
+def _unit(array):
+    """How many bytes a word of an array's memory has."""
+    return min(array.itemsize, 4)
+
+
+def _words(array):
+    return array.nbytes // _unit(array) + 1
 
 
 def _parameters(value, type):
@@ -370,45 +477,3 @@ def _parameters(value, type):
         return [0, 0, value.size, value.itemsize, value.ctypes.data, *value.shape, *value.strides]
     number = np.asarray(value, type.dtype)
     return [int.from_bytes(number.tobytes().ljust(8, b"\0"), "little")]
-
-
-def run(module, ptx, arguments, folder, order=None):
-    """The results of a generated module's host program, its kernels executed as PTX; and the machine."""
-    from adcompile.primitives.runtime import NAMESPACE
-
-    machine = Machine(folder, order)
-    space = {**NAMESPACE, **_host(machine)}
-    sizes = re.findall(r"^[A-Z]+ = .*$", module.text, re.M)
-    host = module.text[module.text.rindex(f"\ndef {module.name}(") :]
-    exec("\n".join(sizes) + "\n" + host, space)
-    for kernel, text in zip(module.kernels, ptx, strict=True):
-        space[kernel.name] = machine.kernel(kernel, text)
-    with np.errstate(all="ignore"):
-        return space[module.name](*arguments), machine
-
-
-def _host(machine):
-    """The host functions of a generated module, on NumPy arrays."""
-    from adcompile.backend.cuda import host
-
-    def box(start, dtype):
-        return machine.empty(1, dtype) if start is None else np.full(1, start, dtype)
-
-    def clear(array):
-        array[...] = 0
-        if array.ctypes.data in machine.known:
-            machine.known[array.ctypes.data][1][:] = 1
-
-    def raise_failure(failed):
-        assert not failed[0], "a check in a kernel failed"
-
-    return {
-        "box": box,
-        "clear": clear,
-        "empty_array": machine.empty,
-        "copied": np.copy,
-        "no_failure": lambda: np.zeros(3, np.int64),
-        "raise_failure": raise_failure,
-        "blocks": host.blocks,
-        "tiles": host.tiles,
-    }

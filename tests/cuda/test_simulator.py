@@ -15,7 +15,7 @@ CHOSEN = (
     "break_else", "early_return_second", "over_arrays_together", "arrays_rebound_in_branches", "sorting_network",
     "history_read_back", "scalar_mix", "view_of_row", "store_paired_indices", "conditional_chain", "trajectory",
 )  # fmt: skip
-"""One program of each kind; ``python -m tests.cuda.simulate`` runs all of the corpus."""
+"""One program of each kind; ``python -m tests.cuda.compare simulator`` runs all of the corpus."""
 
 
 def test_the_chosen_programs_exist():
@@ -24,7 +24,7 @@ def test_the_chosen_programs_exist():
 
 def test_same_as_the_cpu():
     """One test, so that one process computes them all."""
-    command = [sys.executable, "-m", "tests.cuda.simulate", *CHOSEN]
+    command = [sys.executable, "-m", "tests.cuda.compare", "simulator", *CHOSEN]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     differences = dict(line.split("\t") for line in done.stdout.splitlines() if "\t" in line)

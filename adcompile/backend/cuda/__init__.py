@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from adcompile.backend.llvm.failures import Failure
+from adcompile.backend.failures import Failure
 from adcompile.backend.python import last_line, located, register
 from adcompile.codegen.cuda import Module, Sizes, emit
 from adcompile.codegen.device import emit_function

@@ -20,14 +20,15 @@ def text(kernel: Kernel, function: Any, *, capability: tuple[int, int] = CAPABIL
     if cuda.compile_ptx is None:
         raise MissingDevice("Numba's simulator makes no PTX", remedy="Unset NUMBA_ENABLE_CUDASIM.")
     try:
-        found, _ = cuda.compile_ptx(function, tuple(map(_numba_type, kernel.params)), cc=capability, fastmath=fastmath)
+        found, _ = cuda.compile_ptx(function, tuple(map(numba_type, kernel.params)), cc=capability, fastmath=fastmath)
     except (ImportError, OSError, RuntimeError) as error:
         advice = 'Install the extra "cuda-test", "cuda12" or "cuda13".'
         raise MissingDevice(f"there is no CUDA compiler for Numba: {error}", remedy=advice) from error
     return found
 
 
-def _numba_type(type: Type) -> Any:
+def numba_type(type: Type) -> Any:
+    """Numba's name of a type; arrays are C-contiguous."""
     from numba import types
 
     scalar = getattr(types, "boolean" if type.dtype == "bool" else type.dtype)

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from adcompile.backend.failures import Failure
 from adcompile.backend.llvm import entry
 from adcompile.backend.llvm.code import Module
 from adcompile.backend.llvm.emit import Kernel
-from adcompile.backend.llvm.failures import Failure
 from adcompile.backend.llvm.linking import ENTRY, Linkage, link
 from adcompile.backend.llvm.repeats import repeated
 from adcompile.ir import Trace

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from adcompile.backend.failures import Failure
 from adcompile.backend.llvm import scalars
 from adcompile.backend.llvm.code import BYTES, LLVM, Code, memory_type
-from adcompile.backend.llvm.failures import Failure
 from adcompile.backend.llvm.memory import Buffer, Operand
 from adcompile.errors import MissingRule
 from adcompile.ir import Atom, Const, Eqn, Value

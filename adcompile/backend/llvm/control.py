@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from adcompile.backend.failures import Failure
 from adcompile.backend.llvm import scalars
 from adcompile.backend.llvm.code import LLVM
-from adcompile.backend.llvm.failures import Failure
 from adcompile.backend.llvm.memory import Buffer, Operand
 from adcompile.backend.llvm.roots import carried, initial
 from adcompile.ir import Block, Const, Eqn, Scalar, Value

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from adcompile.backend.failures import Failure
 from adcompile.backend.llvm import arrays, control, gram, regions, repeats, scalars, vecmath
 from adcompile.backend.llvm.code import LLVM, Code, Module, literal
-from adcompile.backend.llvm.failures import Failure
 from adcompile.backend.llvm.memory import Buffer, Memory, Operand
 from adcompile.backend.llvm.roots import Roots
 from adcompile.errors import MissingRule

@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 from adcompile import disk
-from adcompile.backend.llvm.failures import Failure
+from adcompile.backend.failures import Failure
 from adcompile.source import SourceLoc
 
 ENTRY, TABLE = "adcompile_entry", "adcompile_table"

@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from adcompile.backend.failures import Failure
 from adcompile.backend.llvm import blas, scalars
 from adcompile.backend.llvm.code import BYTES, LLVM, Code, Module, literal
 from adcompile.backend.llvm.control import initial
 from adcompile.backend.llvm.effort import effort
-from adcompile.backend.llvm.failures import Failure
 from adcompile.backend.llvm.memory import Buffer, Operand
 from adcompile.ir import Array, Atom, Block, Const, Eqn, Scalar, Trace, Value, free_values
 from adcompile.ir.core import walk

@@ -1,6 +1,6 @@
 """What can go wrong while a compiled program runs, and the exception each becomes, with the user's line.
 
-The kernel returns 0, or the number of a `Failure` counted from 1, with two integers that its message may use.
+Compiled code gives 0, or the number of a `Failure` counted from 1, with two integers that its message may use.
 """
 
 from __future__ import annotations

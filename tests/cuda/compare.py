@@ -1,7 +1,8 @@
-"""Runs programs on the cuda backend in Numba's simulator, in a process of its own: ``python -m tests.cuda.simulate``.
+"""Runs programs on what stands for a GPU: ``python -m tests.cuda.compare DEVICE [PROGRAM ...]``.
 
-Prints a line for each program: its name and what differs from the llvm backend, nothing where all is well. Arguments
-are names of programs; without any, all of the corpus.
+``simulator`` is Numba's simulator, ``native`` the text compiled for the CPU, ``ptx`` the PTX executed on the CPU with
+checks. Prints a line for each program: its name, and what differs from the llvm backend or what faults were found,
+nothing where all is well. Without names of programs, all of the corpus.
 """
 
 import os
@@ -10,24 +11,15 @@ import threading
 import time
 import warnings
 
-os.environ["NUMBA_ENABLE_CUDASIM"] = "1"
+if __name__ == "__main__" and sys.argv[1] == "simulator":  # Numba wants to know before it is imported
+    os.environ["NUMBA_ENABLE_CUDASIM"] = "1"
 
 import numpy as np
-from numba.cuda.simulator import kernelapi
 
 import adcompile
 from adcompile.tree import flatten
 from tests.corpus import PROGRAMS, checks
 from tests.cuda.programs import MISSION, arguments
-
-
-def shared_array(self, shape, dtype, lock=threading.Lock()):
-    """Shared memory by the line that asks for it; the simulator's own lets each of two threads make the array."""
-    frame = sys._getframe(1)
-    with lock:
-        return self._allocations.setdefault(
-            (frame.f_code.co_filename, frame.f_lineno), np.full(shape, np.nan).astype(dtype)
-        )
 
 
 def difference(found, expected, single):
@@ -94,16 +86,58 @@ def compare(name):
     return ""
 
 
-def main(names):
-    warnings.simplefilter("ignore")
+# -- devices ----------------------------------------------------------------------------------------------------------
+
+
+def simulator(name):
+    """What is wrong with a program in Numba's simulator."""
+    from numba.cuda.simulator import kernelapi
+
     sys.setswitchinterval(1e-5)
-    kernelapi.FakeCUDAShared.array = shared_array
+    kernelapi.FakeCUDAShared.array = _shared_array
+    return compare(name)
+
+
+def _shared_array(self, shape, dtype, lock=threading.Lock()):
+    """Shared memory by the line that asks for it; the simulator's own lets each of two threads make the array."""
+    frame = sys._getframe(1)
+    with lock:
+        return self._allocations.setdefault(
+            (frame.f_code.co_filename, frame.f_lineno), np.full(shape, np.nan).astype(dtype)
+        )
+
+
+def native(name, order=1):
+    """What is wrong with a program whose kernels are compiled for the CPU."""
+    from tests.cuda.device import standing_in
+    from tests.cuda.native import Native
+
+    with standing_in(Native(order)):
+        return compare(name)
+
+
+def ptx(name, order=1):
+    """What is wrong with a program whose kernels run as PTX, and what faults its kernels have."""
+    from tests.cuda.device import standing_in
+    from tests.cuda.machine import Machine
+
+    machine = Machine(order)
+    with standing_in(machine):
+        wrong = compare(name)
+    return wrong or ", ".join(f"{f.name}: {' '.join(f.faults)}" for f in machine.launches if f.faults)
+
+
+DEVICES = {"simulator": simulator, "native": native, "ptx": ptx}
+
+
+def main(device, *names):
+    warnings.simplefilter("ignore")
     for name in names or [*MISSION, *(p.name for p in PROGRAMS)]:
         with np.errstate(all="ignore"):
             start = time.perf_counter()
-            print(name, compare(name), sep="\t", flush=True)
+            print(name, DEVICES[device](name), sep="\t", flush=True)
             print(f"{name}: {time.perf_counter() - start:.1f} s", file=sys.stderr)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(*sys.argv[1:])
