@@ -15,8 +15,8 @@ same observation and the same equation, and are compared with the same truth. Th
   Differentiable Physics).
 
 What the observation leaves open, each fills with what it prefers: the average over its training data, what a small
-network likes, and the smoothest initial state (Tikhonov's term, as small as keeps the misfit below the solver's own
-error: Morozov's principle).
+network likes, and a smooth initial state (Tikhonov's term; its weight was chosen among three powers of ten, and leaves
+a misfit below the solver's own error, as Morozov's principle asks).
 
 Run with ``--quick`` (or ADCOMPILE_EXAMPLE_FAST=1) for fewer steps.
 """

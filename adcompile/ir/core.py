@@ -6,13 +6,30 @@ values of the blocks around it; array values are pure (``store`` returns a new v
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from adcompile.ir.types import Type
 from adcompile.source import SourceLoc
+
+
+class _kept:
+    """A property of what never changes, worked out once.
+
+    Like `functools.cached_property`, but that holds a lock in Python 3.11: two of them that ask each other, as these
+    do, would make two threads wait for each other for ever.
+    """
+
+    def __init__(self, work_out: Callable[[Any], Any]):
+        self.work_out, self.__doc__ = work_out, work_out.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        found = instance.__dict__[self.name] = self.work_out(instance)
+        return found
 
 
 @dataclass(eq=False)
@@ -65,7 +82,7 @@ class Eqn:
     regions: tuple[Block, ...] = ()
     note: str = ""
 
-    @functools.cached_property
+    @_kept
     def inputs(self) -> tuple[Value, ...]:
         """Every value it reads, those its regions capture included; most analyses ask, so it is kept."""
         reads = dict.fromkeys(a for a in self.args if isinstance(a, Value))
@@ -82,7 +99,7 @@ class Block:
     eqns: tuple[Eqn, ...]
     results: tuple[Atom, ...]
 
-    @functools.cached_property
+    @_kept
     def free(self) -> tuple[Value, ...]:
         """The values of surrounding blocks that it reads, in order of first use."""
         defined: set[Value] = set(self.params)

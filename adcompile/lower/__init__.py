@@ -71,7 +71,7 @@ def lower(trace: Trace, *, vectors: bool = True, threads: bool = False) -> Trace
     atoms = tuple(context.buffer(r).atom for r in results)
     block = drop_dead(Block(trace.params, tuple(context.op.builder.eqns), atoms))
     merged = simplify(replace(trace, block=merge_loops(block, vectors)))
-    finished = insert_copies(_for_vectors(merged) if vectors else _for_threads(merged))
+    finished = insert_copies(_for_vectors(merged) if vectors else _for_kernels(merged))
     return replace(finished, block=share_loops(finished.block)) if threads else finished
 
 
@@ -82,7 +82,7 @@ def _for_vectors(trace: Trace) -> Trace:
     return trace
 
 
-def _for_threads(trace: Trace) -> Trace:
+def _for_kernels(trace: Trace) -> Trace:
     """The loops as the threads of a GPU like them."""
     for stage in (decide, collect_loops, hoist_allocations):
         trace = simplify(replace(trace, block=stage(trace.block)))

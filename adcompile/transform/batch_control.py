@@ -241,7 +241,17 @@ class _Together:
         self.steady = _steady(source, eqn)
         self.filled = {k: steps for k in range(len(olds)) if (steps := filling(eqn, k))}
         self.tapes = {k for k, old in enumerate(olds) if k not in self.filled and _is_tape(source, old)}
+        self._refuse_late_arrays(olds)
         self.harmless = all(is_harmless(region) for region in eqn.regions)
+
+    def _refuse_late_arrays(self, olds: Sequence[Atom]) -> None:
+        """An array that only the loop makes has no elements before: finished calls would have nothing to keep."""
+        keeping = self.tapes | self.filled.keys() | set(self.steady)
+        if any(_is_empty(self.source, old) for k, old in enumerate(olds) if k not in keeping):
+            raise MissingRule(
+                "an array is first made in a loop that the mapped calls leave at different times",
+                remedy="Leave the loop with break and make the array after it, or make it before the loop.",
+            )
 
     def params(self, inner: Emitter) -> list[Value]:
         """New parameters for what is carried."""
@@ -280,6 +290,13 @@ class _Together:
         """Name the results of the loop and let them stand for those of a single call."""
         for old, new in zip(self.eqn.outs, outs, strict=True):
             self.batching.bind(self.op, self.env, old, new)
+
+
+def _is_empty(source: Builder, start: Atom) -> bool:
+    """Whether an array is seen to have no elements."""
+    op = Emitter(source.child())
+    sizes = map(op.atom, op.shape(op.handle(start))) if isinstance(start.type, Array) else ()
+    return any(isinstance(n, Const) and n.value == 0 for n in sizes)
 
 
 def _is_tape(source: Builder, start: Atom) -> bool:

@@ -228,6 +228,15 @@ def masked(x):
     return np.sum(x[x > 0.5])
 
 
+def grown(x):
+    w = x
+    for _ in range(30):
+        w = 1.5 * w
+        if np.sum(w) > 20.0:
+            return np.cumsum(w)
+    return x
+
+
 def inner_error(xs):
     return np.sum(adcompile.vmap(product, (0, 3))(xs, xs))
 
@@ -238,8 +247,9 @@ def inner_error(xs):
         (writes, XS, adcompile.InvalidArgument, "writes into its argument", "def writes(x):"),
         (of_size, np.arange(3), adcompile.MissingRule, "size of an array would differ", "    return np.zeros(n)"),
         (masked, XS, adcompile.MissingRule, "size of an array would differ", "    return np.sum(x[x > 0.5])"),
+        (grown, XS, adcompile.MissingRule, "an array is first made in a loop", "    for _ in range(30):"),
     ],
-    ids=["writes", "size", "mask"],
+    ids=["writes", "size", "mask", "returned from a loop"],
 )
 def test_refused(function, argument, kind, words, line):
     with pytest.raises(kind, match=words) as caught:
