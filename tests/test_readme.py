@@ -37,8 +37,8 @@ def test_every_public_function_is_in_the_table():
     assert listed == set(adcompile.__all__) - errors
 
 
-def matrix_inverse(a):
-    return np.sum(np.linalg.inv(a))
+def factor(a):
+    return np.sum(np.linalg.cholesky(a))
 
 
 def spectrum(x):
@@ -46,7 +46,7 @@ def spectrum(x):
 
 
 def test_what_is_not_there_yet_is_not_there():
-    for function, argument in ((matrix_inverse, np.eye(2)), (spectrum, np.ones(4))):
+    for function, argument in ((factor, np.eye(2)), (spectrum, np.ones(4))):
         with pytest.raises(adcompile.MissingRule):
             adcompile.grad(function)(argument)
     with pytest.raises(adcompile.UnsupportedDtype):

@@ -11,11 +11,11 @@ from tests.vmap.common import assert_stacked
 
 RAGGED = {
     "mask_of_varying_size", "store_mask", "store_mask_of_values", "reads_of_all_kinds",
-    "rows_until_a_return_in_nested_loops",
+    "rows_until_a_return_in_nested_loops", "set_before_a_break",
 }  # fmt: skip
 """Corpus programs whose arrays have another size in every call: refused with a located error.
 
-The last returns an array from a loop: until a call returns, its array is empty.
+The last two take an array out of a loop that first makes it: until a call leaves, its array is empty.
 """
 
 

@@ -201,7 +201,7 @@ class _Region:
         self._add_up(shares, slots, chunks)
         for k, (pointer, elements) in own.items():
             self._add_arrays(k, pointer, elements, others, chunks)
-        memory.sweep(mark, [])
+        memory.sweep(mark, mark, [])
 
     def _allocate(self, unit: int, rows: str, columns: str = "1") -> str:
         """Memory of the frame, or MemoryError."""
