@@ -22,7 +22,6 @@ from adcompile.lower.movement import sized
 from adcompile.primitives import Handle
 
 _TRUTH = Scalar("bool")
-SINGULAR = {"error": "np.linalg.LinAlgError", "message": "Singular matrix"}
 
 
 def solve(context: Context, eqn: Eqn, a: Delayed, b: Delayed) -> Delayed:
@@ -40,11 +39,12 @@ def solve(context: Context, eqn: Eqn, a: Delayed, b: Delayed) -> Delayed:
         def step(k: Handle, rows: Sequence[Handle]) -> list[Handle]:
             pivot = _pivot(context, rows[0], k, size)
             found = context.load(rows[0], (pivot, k))
-            context.op("check_true", apply(context, "ne", (found, context.op.zero(type.dtype)), _TRUTH, {}), **SINGULAR)
+            regular = apply(context, "ne", (found, context.op.zero(type.dtype)), _TRUTH, {})
+            context.op.check_true(regular, error="np.linalg.LinAlgError", message="Singular matrix")
             swapped = [_swapped(context, r, k, pivot, n) for r, n in zip(rows, (size, columns), strict=True)]
             return _eliminated(context, swapped, k, size, (size, columns))
 
-        upper, right = context.loop(size, (matrix, sides), lambda i, c: step(i[0], c), "k")
+        upper, right = context.loop(size, (matrix, sides), lambda i, c: step(_handle(context, i[0]), c), "k")
         solved = _substituted(context, upper, right, size, columns)
         put = lambda i, c: [context.store(c[0], context.load(solved, i), place(*i))]
         return context.nest((0, 1), (size, columns), carried, put)
@@ -92,8 +92,8 @@ def _folded(context: Context, a: Delayed, at: tuple[Index, ...], start: float, f
     matrix = _copied(context, lambda i, j: context.at(a, (*at, i, j)), (size, size), a.type.dtype)
     one = context.op.constant(1.0, scalar)
 
-    def step(i: tuple[Handle, ...], carried: tuple[Handle, ...]) -> list[Handle]:
-        (k,), (rows, total) = i, carried
+    def step(i: tuple[Index, ...], carried: tuple[Handle, ...]) -> list[Handle]:
+        k, (rows, total) = _handle(context, i[0]), carried
         row = _pivot(context, rows, k, size)
         sign = apply(context, "where", (context.op.ne(row, k), -one, one), scalar, {})
         total = fold(context, scalar, total, context.load(rows, (row, k)), sign)
@@ -117,8 +117,8 @@ def _pivot(context: Context, matrix: Handle, k: Handle, size: Index) -> Handle:
     scalar = Scalar(matrix.type.dtype)
     height = lambda i: apply(context, "abs", (context.load(matrix, (i, k)),), scalar, {})
 
-    def look(i: tuple[Handle, ...], carried: tuple[Handle, ...]) -> list[Handle]:
-        row = i[0] + (k + 1)
+    def look(i: tuple[Index, ...], carried: tuple[Handle, ...]) -> list[Handle]:
+        row = _handle(context, i[0]) + (k + 1)
         here = height(row)
         larger = apply(context, "gt", (here, carried[0]), _TRUTH, {})
         return [
@@ -129,9 +129,14 @@ def _pivot(context: Context, matrix: Handle, k: Handle, size: Index) -> Handle:
     return context.loop(_below(context, k, size), (height(k), k), look, "i")[1]
 
 
+def _handle(context: Context, x: Index) -> Handle:
+    """An index to compute with."""
+    return context.op.handle(context.op.atom(x))
+
+
 def _below(context: Context, k: Handle, size: Index) -> Index:
     """How many rows are below row ``k``."""
-    return context.op.handle(context.op.atom(size)) - (k + 1)
+    return _handle(context, size) - (k + 1)
 
 
 def _swapped(context: Context, matrix: Handle, k: Handle, row: Handle, columns: Index) -> Handle:
@@ -148,8 +153,8 @@ def _eliminated(context: Context, matrices: Sequence[Handle], k: Handle, size: I
     """Row ``k`` taken off the rows below, as often as makes its column vanish; never, where it does so already."""
     scalar = Scalar(matrices[0].type.dtype)
 
-    def row(i: tuple[Handle, ...], carried: tuple[Handle, ...]) -> list[Handle]:
-        here = i[0] + (k + 1)
+    def row(i: tuple[Index, ...], carried: tuple[Handle, ...]) -> list[Handle]:
+        here = _handle(context, i[0]) + (k + 1)
         pivot, below = context.load(carried[0], (k, k)), context.load(carried[0], (here, k))
         nothing = apply(context, "eq", (below, context.op.zero(scalar.dtype)), _TRUTH, {})
         quotient = apply(context, "div", (below, pivot), scalar, {})
@@ -174,13 +179,13 @@ def _taken_off(context: Context, matrix: Handle, row: Handle, other: Handle, fac
 def _substituted(context: Context, upper: Handle, right: Handle, size: Index, columns: Index) -> Handle:
     """The solutions of a triangular system, from the last row to the first, in place."""
     scalar = Scalar(upper.type.dtype)
-    last = context.op.handle(context.op.atom(size)) - 1
+    last = _handle(context, size) - 1
 
-    def row(i: tuple[Handle, ...], carried: tuple[Handle, ...]) -> Sequence[Handle]:
-        k = last - i[0]
+    def row(i: tuple[Index, ...], carried: tuple[Handle, ...]) -> Sequence[Handle]:
+        k = last - _handle(context, i[0])
 
-        def take(j: tuple[Handle, ...], c: tuple[Handle, ...]) -> list[Handle]:
-            known = j[0] + (k + 1)
+        def take(j: tuple[Index, ...], c: tuple[Handle, ...]) -> list[Handle]:
+            known = _handle(context, j[0]) + (k + 1)
             return [_taken_off(context, c[0], k, known, context.load(upper, (k, known)), columns)]
 
         def scale(at: tuple[Index, ...], c: tuple[Handle, ...]) -> list[Handle]:
