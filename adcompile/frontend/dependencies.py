@@ -114,15 +114,20 @@ class Same:
 
 
 _CODE = (types.CodeType, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, np.ufunc, type)
-_FIXED = (*_CODE, bool, int, float, str)
+_FIXED = (*_CODE, bool, int, float, str, types.NoneType)
 """Classes whose objects mean the same to a trace as long as they are the same object."""
+
+
+def _is_fixed(value: Any) -> bool:
+    """Whether a value means the same to a trace as long as it is the same object."""
+    return isinstance(value, _FIXED) or (type(value) is tuple and all(map(_is_fixed, value)))
 
 
 def watch(dependencies: Sequence[Dependency]) -> Callable[[], bool]:
     """A quick test whether any of some dependencies has changed."""
     watched = [d for d in dependencies if not d.lasting]
-    fixed = [(d.get, d.value, d) for d in watched if isinstance(d.value, _FIXED)]
-    others = [d for d in watched if not isinstance(d.value, _FIXED)]
+    fixed = [(d.get, d.value, d) for d in watched if _is_fixed(d.value)]
+    others = [d for d in watched if not _is_fixed(d.value)]
 
     def changed() -> bool:
         try:
