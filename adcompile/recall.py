@@ -81,21 +81,28 @@ def _records(question: Question) -> list[dict[str, Any]]:
     return [] if content is None else _json().loads(content)
 
 
+def _taken(describer: Describer, reference: Any, kind: str, name: str) -> tuple[Access, Any, str] | None:
+    """A dependency as it is now, and its mark; None where it cannot be taken, or not be described any more."""
+    try:
+        access = Access(kind, describer.held(reference), name)
+        value = access.getter()()
+        return access, value, _mark(describer, value)
+    except Exception:  # whatever an import or a property of the user's raises: tracing will, with its place
+        return None
+
+
 def _replay(record: dict[str, Any], describer: Describer) -> Answer | None:
     """Take every dependency again, as the trace did; None at the first that differs."""
     outside = Surroundings()
-    try:
-        for reference, kind, name, label, lasting, mark in record["dependencies"]:
-            access = Access(kind, describer.held(reference), name)
-            value = access.getter()()
-            if _mark(describer, value) != mark:
-                return None
-            if lasting:
-                outside.depend(value, access, label, lasting)
-            else:
-                list(outside.take(value, access, label))
-    except Exception:  # a property or an import of the user's raises: tracing will, with its place
-        return None
+    for reference, kind, name, label, lasting, mark in record["dependencies"]:
+        taken = _taken(describer, reference, kind, name)
+        if taken is None or taken[2] != mark:
+            return None
+        access, value, _ = taken
+        if lasting:
+            outside.depend(value, access, label, lasting)
+        else:
+            list(outside.take(value, access, label))
     rebuild = _rebuilder(_structure(record["results"][0], describer), record["results"][1])
     names, written = tuple(record["names"]), tuple(record["written"])
     dependencies, arrays = tuple(outside.dependencies.values()), tuple(outside.arrays.values())

@@ -13,6 +13,7 @@ from adcompile.ir import Atom, Block, Const, Eqn, Value
 from adcompile.ir.builder import Builder
 from adcompile.ir.core import eqn_inputs, substitute
 from adcompile.lower.context import Context
+from adcompile.lower.nests import rewritten
 from adcompile.primitives import Emitter
 from adcompile.primitives.shapes import keeping_shape
 
@@ -30,7 +31,7 @@ def hoist_allocations(block: Block) -> Block:
 def _rebuilt(context: Context, builder: Builder, block: Block) -> tuple[Eqn, ...]:
     for eqn in block.eqns:
         builder.loc, builder.note = eqn.loc, eqn.note
-        eqn = replace(eqn, regions=tuple(_region(context, eqn, r) for r in eqn.regions))
+        eqn = replace(eqn, regions=tuple(rewritten(context, eqn, r, _rebuilt) for r in eqn.regions))
         if eqn.op == "loop":
             for made in [e for e in eqn.regions[0].eqns if e.op == "empty"]:
                 eqn = _hoisted(context, eqn, made)
@@ -38,15 +39,6 @@ def _rebuilt(context: Context, builder: Builder, block: Block) -> tuple[Eqn, ...
             builder.sizes[eqn.args[0], eqn.attrs["axis"]] = eqn.outs[0]
         builder.append(eqn)
     return tuple(builder.eqns)
-
-
-def _region(context: Context, eqn: Eqn, block: Block) -> Block:
-    with context.inside(context.op.builder.child()) as builder:
-        if eqn.op == "loop":
-            inits, params = eqn.args[3:], block.params[1:]
-            kept = keeping_shape(builder, inits, params, block)
-            builder.shapes.update((params[k], inits[k]) for k in kept)
-        return Block(block.params, _rebuilt(context, builder, block), block.results)
 
 
 def _hoisted(context: Context, loop: Eqn, made: Eqn) -> Eqn:

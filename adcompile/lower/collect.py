@@ -24,10 +24,9 @@ from adcompile.lower.context import Context, elements
 from adcompile.lower.decided import Paths, inside_loop
 from adcompile.lower.gather import Scatter, Term, Terms, find_scatter
 from adcompile.lower.indices import Affine, Index
-from adcompile.lower.nests import Level, Nest, along, see
+from adcompile.lower.nests import Level, Nest, along, rewritten, see
 from adcompile.lower.searching import branch
 from adcompile.primitives import Emitter, Handle
-from adcompile.primitives.shapes import keeping_shape
 
 Range = tuple[Affine, Affine]
 _ZERO, _ONE = Affine(), Affine(1)
@@ -50,17 +49,8 @@ def _rebuilt(context: Context, builder: Builder, block: Block) -> tuple[Eqn, ...
         nest = see(context, eqn) if eqn.op == "loop" else None
         if nest is None or not _collect(context, nest, uses):
             with inside_loop(context, eqn):
-                builder.append(replace(eqn, regions=tuple(_region(context, eqn, r) for r in eqn.regions)))
+                builder.append(replace(eqn, regions=tuple(rewritten(context, eqn, r, _rebuilt) for r in eqn.regions)))
     return tuple(builder.eqns)
-
-
-def _region(context: Context, eqn: Eqn, block: Block) -> Block:
-    with context.inside(context.op.builder.child()) as builder:
-        if eqn.op == "loop":
-            inits, params = eqn.args[3:], block.params[1:]
-            kept = keeping_shape(builder, inits, params, block)
-            builder.shapes.update((params[k], inits[k]) for k in kept)
-        return Block(block.params, _rebuilt(context, builder, block), block.results)
 
 
 def _collect(context: Context, nest: Nest, uses: Counter) -> bool:

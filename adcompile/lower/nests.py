@@ -1,11 +1,11 @@
-"""Perfect, rectangular nests of loops over elements, and questions about what they read and write.
+"""Perfect, rectangular nests of loops over elements, questions about what they read and write, and regions rewritten.
 
-The lowerings that turn scatters into gathers (`adcompile.lower.gather`, `adcompile.lower.collect`) share them.
+Shared by the lowerings of loops: `adcompile.lower.gather`, `adcompile.lower.collect`, `adcompile.lower.allocations`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from adcompile.ir import Atom, Block, Const, Eqn, Value
@@ -14,6 +14,7 @@ from adcompile.ir.core import eqn_inputs, substitute
 from adcompile.lower.context import Context
 from adcompile.lower.indices import Affine
 from adcompile.primitives import PRIMITIVES, Emitter
+from adcompile.primitives.shapes import keeping_shape
 
 
 @dataclass(frozen=True)
@@ -169,3 +170,15 @@ def without(block: Block, array: Value) -> Block:
             kept.append(eqn)
     inner = substitute(Block((), tuple(kept), block.results), names, lambda value: value)
     return Block(block.params, inner.eqns, inner.results)
+
+
+def rewritten(
+    context: Context, eqn: Eqn, block: Block, rebuild: Callable[[Context, Builder, Block], tuple[Eqn, ...]]
+) -> Block:
+    """A region of an equation with its equations rebuilt; of a loop, knowing which carried arrays keep their shape."""
+    with context.inside(context.op.builder.child()) as builder:
+        if eqn.op == "loop":
+            inits, params = eqn.args[3:], block.params[1:]
+            kept = keeping_shape(builder, inits, params, block)
+            builder.shapes.update((params[k], inits[k]) for k in kept)
+        return Block(block.params, rebuild(context, builder, block), block.results)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import math
 import types
 
 import numpy as np
@@ -488,20 +487,3 @@ def test_property_of_a_dataclass(change):
     for rate in (2.0, 3.0):
         change("RATE", rate)
         checked.gives(rate * np.sin(2.0) * 3.0, rate * (np.sin(2.0) + np.cos(2.0)))
-
-
-def test_what_a_plain_function_reads_is_compared_by_identity(monkeypatch):
-    """A call asks of names, code and defaults only whether they are the same objects."""
-    from adcompile.frontend import dependencies
-
-    def scaled(x, factor=3.0, powers=(2, 1)):
-        return factor * math.sin(x) ** powers[0]
-
-    gradient = adcompile.grad(scaled)
-    first = gradient(0.5)
-
-    def refuse(value):
-        raise AssertionError(f"{value!r} was described")
-
-    monkeypatch.setattr(dependencies, "fingerprint", refuse)
-    assert gradient(0.5) == first

@@ -264,3 +264,20 @@ def test_two_closures_of_one_function():
 
 def test_two_closures_have_transforms_of_their_own():
     assert [adcompile.grad(make(k)[0])(1.0) for k in (1.0, 2.0, 3.0)] == [2.0, 4.0, 6.0]
+
+
+def test_what_a_plain_function_reads_is_compared_by_identity(monkeypatch):
+    """A call asks of names, code and defaults only whether they are the same objects."""
+    from adcompile.frontend import dependencies
+
+    def scaled(x, factor=3.0, powers=(2, 1)):
+        return factor * math.sin(x) ** powers[0]
+
+    gradient = adcompile.grad(scaled)
+    first = gradient(0.5)
+
+    def refuse(value):
+        raise AssertionError(f"{value!r} was described")
+
+    monkeypatch.setattr(dependencies, "fingerprint", refuse)
+    assert gradient(0.5) == first
